@@ -47,7 +47,7 @@ struct EngineOptions {
   int64_t max_batch_bytes = int64_t{256} << 20;
 };
 
-// Errors as CreateBackend, and RESOURCE_EXHAUSTED for want of memory.
+// Errors as CreateBackend, INVALID_ARGUMENT for a size that is not positive, RESOURCE_EXHAUSTED for want of memory.
 absl::StatusOr<std::unique_ptr<Engine>> CreateEngine(const EngineOptions& options);
 
 }  // namespace flashcore

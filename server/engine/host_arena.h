@@ -1,5 +1,5 @@
 // Bounded staging memory: one region, taken at start, from which every admitted request's inputs and outputs come.
-// Page- locked where a GPU reads it. Its size is the server's bound on bytes in flight.
+// Page-locked where a GPU reads it. Its size is the server's bound on bytes in flight.
 //
 // Thread-safe. Never blocks on anything but its own short critical section.
 #ifndef FLASHCORE_SERVER_ENGINE_HOST_ARENA_H_
@@ -9,6 +9,8 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
+#include <utility>
 
 #include "absl/status/statusor.h"
 #include "kernels/base/mutex.h"
@@ -54,22 +56,27 @@ class HostArena : public std::enable_shared_from_this<HostArena> {
   // Over any region, kAlignment-aligned; a multiple of kAlignment is used.
   static std::shared_ptr<HostArena> CreateOver(Region region, size_t capacity_bytes);
 
-  // RESOURCE_EXHAUSTED when no free stretch is long enough. Best fit; neighbours coalesce when freed.
+  // RESOURCE_EXHAUSTED when no free stretch is long enough. Best fit; neighbours coalesce when freed. The contents are
+  // whatever the last owner left. A block of 0 bytes is empty and takes nothing.
   absl::StatusOr<HostBlock> Allocate(size_t size_bytes);
 
   size_t capacity_bytes() const { return capacity_bytes_; }
+  // Taken by live blocks, rounded up as they are.
   size_t used_bytes() const;
 
  private:
   friend class HostBlock;
   HostArena(Region region, size_t capacity_bytes);
-  void Free(std::byte* data, size_t size_bytes);
+  void Free(const std::byte* data, size_t size_bytes);
+  void InsertFree(size_t offset, size_t length) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void EraseFree(std::map<size_t, size_t>::iterator stretch) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const Region region_;
   const size_t capacity_bytes_;
   mutable Mutex mutex_;
   std::map<size_t, size_t> free_by_offset_ ABSL_GUARDED_BY(mutex_);  // offset -> length
-  std::multimap<size_t, size_t> free_by_length_ ABSL_GUARDED_BY(mutex_);
+  // (length, offset): the same stretches, ordered for best fit; the lowest of equals goes first.
+  std::set<std::pair<size_t, size_t>> free_by_length_ ABSL_GUARDED_BY(mutex_);
   size_t used_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 
