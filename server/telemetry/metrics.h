@@ -1,11 +1,17 @@
 // What the server tells Prometheus. The one place that names series; the rest of the server writes to it through plain
 // structs. All series exist from the start, so that a rate over the first scrape is right.
 //
+// Names: flashcore_ first, then the thing, then the base unit (seconds, bytes), `_total` for counters. metrics.cc lists
+// them all with their help texts. Nothing is looked up by label while the server runs: recording a call costs a few
+// atomic additions and, for each histogram that it touches, one short lock.
+//
 // Thread-safe. Nothing here blocks on I/O.
 #ifndef FLASHCORE_SERVER_TELEMETRY_METRICS_H_
 #define FLASHCORE_SERVER_TELEMETRY_METRICS_H_
 
+#include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -14,7 +20,7 @@
 #include "server/telemetry/stage.h"
 
 namespace prometheus {
-class Registry;
+class Collectable;
 }
 
 namespace flashcore {
@@ -22,9 +28,18 @@ namespace flashcore {
 enum class Method : uint8_t { kAttend, kAttendStream, kGetServerInfo };
 inline constexpr size_t kNumMethods = 3;
 
-// Why a request was turned away before any work.
-enum class Rejection : uint8_t { kInvalid, kUnsupported, kQueueFull, kMemoryFull, kDraining, kDeadline };
-inline constexpr size_t kNumRejections = 6;
+// Why a request was turned away before any compute. kInvalid is rpc's to record, the others the scheduler's.
+enum class Rejection : uint8_t {
+  kInvalid,
+  kUnsupported,
+  kTooLarge,
+  kQueueFull,
+  kMemoryFull,
+  kDraining,
+  kDeadline,
+  kDeviceFault,
+};
+inline constexpr size_t kNumRejections = 8;
 
 // One finished request: a unary call, or one request of a stream.
 struct CallRecord {
@@ -39,8 +54,8 @@ struct CallRecord {
 // One launch.
 struct BatchRecord {
   int64_t requests = 0;
-  int64_t bytes = 0;  // Tensor bytes of the batch, in and out.
-  double flops = 0;
+  int64_t bytes = 0;  // Tensor bytes of the batch, in and out, as its budget counts them.
+  double flops = 0;   // As AttentionFlops counts.
 };
 
 // Constant facts, exported as flashcore_build_info and as gauges of the bounds.
@@ -68,13 +83,19 @@ class Metrics {
   void RecordBatch(const BatchRecord& record);
   void RecordRejection(Rejection reason);
 
-  // Gauges. Deltas, so that concurrent writers need no lock of their own.
-  void AddRequestsInFlight(int64_t delta);  // Admitted, and not yet finished.
-  void AddQueueLength(int64_t delta);       // Waiting for a lane.
+  // Gauges, kept by the scheduler. Deltas, so that concurrent writers need no lock of their own.
+  void AddRequestsInFlight(int64_t delta);  // Admitted, and `done` not yet called.
+  void AddQueueLength(int64_t delta);       // Admitted, and not yet on a lane.
   void AddLanesBusy(int64_t delta);
-  void SetBytesInFlight(int64_t bytes);  // Staging memory in use.
 
-  std::shared_ptr<prometheus::Registry> registry() const;
+  // Where the gauge of staging memory in use comes from: asked at each scrape, on the scraping thread. Answers may
+  // leave memory long after their request is done, so no stage could keep it exact. Call it before the first scrape.
+  void SetBytesInFlightSource(std::function<int64_t()> source);
+
+  // What a scrape sees. Lives on after the Metrics; the source above must then still be callable.
+  std::shared_ptr<prometheus::Collectable> collectable() const;
+  // The same in Prometheus' text format.
+  std::string ExpositionText() const;
 
  private:
   struct Series;
