@@ -1,0 +1,108 @@
+# shellcheck shell=bash
+# The one list of distribution packages, for Debian 12 and Ubuntu 24.04, and what installs them. Source it.
+
+# shellcheck disable=SC2034  # Read by the scripts that source this file.
+FLASHCORE_BUILD_PACKAGES=(
+  g++ cmake ninja-build
+  libabsl-dev libgrpc++-dev libhwy-dev libprotobuf-dev libspdlog-dev
+  nlohmann-json3-dev prometheus-cpp-dev protobuf-compiler protobuf-compiler-grpc
+)
+# shellcheck disable=SC2034
+FLASHCORE_TEST_PACKAGES=(
+  libbenchmark-dev libgmock-dev libgtest-dev
+  python3 python3-grpcio python3-numpy python3-protobuf
+)
+# shellcheck disable=SC2034
+FLASHCORE_CI_PACKAGES=(
+  ccache clang-14 clang-format-14 clang-tidy-14 git libclang-rt-14-dev shellcheck
+)
+
+# flashcore_missing_packages PACKAGE...: prints those that are not installed, one a line.
+flashcore_missing_packages() {
+  local package
+  for package in "$@"; do
+    if [[ "$(dpkg-query -W -f='${Status}' "$package" 2>/dev/null)" != "install ok installed" ]]; then
+      echo "$package"
+    fi
+  done
+}
+
+# flashcore_install_packages PACKAGE...: installs those that are missing, asking nothing. Uses apt only if it has to.
+# Runs in a subshell, with the umask that packages expect, whatever the caller's.
+flashcore_install_packages() (
+  umask 022
+  if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
+    echo "error: this needs apt (Debian 12 or Ubuntu 24.04). Elsewhere install the equivalents of: $*" >&2
+    return 1
+  fi
+  local missing
+  mapfile -t missing < <(flashcore_missing_packages "$@")
+  if ((${#missing[@]} == 0)); then
+    echo "all ${#} distribution packages are installed"
+    return 0
+  fi
+  local as_root=()
+  if ((EUID != 0)); then
+    if ! command -v sudo >/dev/null; then
+      echo "error: not root, and there is no sudo. As root, run: apt-get install --no-install-recommends ${missing[*]}" >&2
+      return 1
+    fi
+    as_root=(sudo)
+    [[ -t 0 ]] || as_root=(sudo -n)
+  fi
+  echo "installing ${#missing[@]} distribution packages: ${missing[*]}"
+  local apt=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -o Dpkg::Use-Pty=0
+    -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3)
+  # A machine whose lists are fresh enough needs no update; a bare one has no lists at all.
+  if "${apt[@]}" install -y --no-install-recommends "${missing[@]}" </dev/null >/dev/null 2>&1; then
+    return 0
+  fi
+  if ! "${apt[@]}" update </dev/null >&2; then
+    echo "error: 'apt-get update' failed. Check the network and /etc/apt/sources.list, then run this again." >&2
+    return 1
+  fi
+  if ! "${apt[@]}" install -y --no-install-recommends "${missing[@]}" </dev/null >/dev/null; then
+    echo "error: apt-get could not install the packages above (its own message is just before this line)." >&2
+    echo "       They are all in Debian 12 main and in Ubuntu 24.04 main and universe." >&2
+    return 1
+  fi
+)
+
+# flashcore_jobs: how many compilers may run at once. A gRPC translation unit takes up to 1.5 GiB.
+flashcore_jobs() {
+  local cpus available_kib by_memory
+  cpus="$(nproc)"
+  available_kib="$(awk '/^MemAvailable:/ {print $2}' /proc/meminfo 2>/dev/null || true)"
+  by_memory=$((${available_kib:-1572864} / 1572864))
+  ((by_memory >= 1)) || by_memory=1
+  echo $((cpus < by_memory ? cpus : by_memory))
+}
+
+# flashcore_nvcc: prints the path of an nvcc of at least 12.4; fails if there is none.
+flashcore_nvcc() {
+  local nvcc version
+  nvcc="$(command -v nvcc || true)"
+  [[ -n "$nvcc" ]] || nvcc=/usr/local/cuda/bin/nvcc
+  [[ -x "$nvcc" ]] || return 1
+  version="$("$nvcc" --version | sed -n 's/.*release \([0-9]*\)\.\([0-9]*\).*/\1 \2/p')"
+  local major minor
+  read -r major minor <<<"$version"
+  ((major > 12 || (major == 12 && minor >= 4))) || return 1
+  echo "$nvcc"
+}
+
+# flashcore_has_gpu: whether an NVIDIA driver with a GPU answers.
+flashcore_has_gpu() {
+  command -v nvidia-smi >/dev/null && nvidia-smi -L 2>/dev/null | grep -q '^GPU '
+}
+
+# flashcore_release_preset: the CMake preset for an optimised build on this machine.
+flashcore_release_preset() {
+  if flashcore_nvcc >/dev/null; then echo release; else echo cpu-only; fi
+}
+
+# Lets checkouts in different folders share compiled objects, where ccache is there at all.
+# flashcore_share_ccache ROOT
+flashcore_share_ccache() {
+  export CCACHE_BASEDIR="$1" CCACHE_NOHASHDIR=1 CCACHE_COMPILERCHECK=content
+}
