@@ -99,7 +99,7 @@ class Metrics {
 
  private:
   struct Series;
-  std::unique_ptr<Series> series_;
+  std::shared_ptr<Series> series_;
 };
 
 }  // namespace flashcore
