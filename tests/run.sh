@@ -5,6 +5,8 @@ set -euo pipefail
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 # shellcheck source=deploy/packages.sh
 source "$root/deploy/packages.sh"
+# shellcheck source=deploy/machine.sh
+source "$root/deploy/machine.sh"
 
 usage() {
   cat <<TEXT
@@ -61,6 +63,7 @@ if [[ "$install" == yes ]]; then
   flashcore_install_packages "${FLASHCORE_BUILD_PACKAGES[@]}" "${FLASHCORE_TEST_PACKAGES[@]}"
 fi
 flashcore_share_ccache "$root"
+flashcore_lock "$root/build"
 
 say "configuring build/$preset"
 if ! configure_log="$(cmake --preset "$preset" -DBUILD_TESTING=ON 2>&1)"; then
