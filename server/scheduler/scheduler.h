@@ -44,6 +44,9 @@ struct SchedulerOptions {
   int64_t max_batch_bytes = int64_t{640} << 20;
 };
 
+// The most lanes that SchedulerOptions may ask for.
+inline constexpr int kMaxLanes = 16;
+
 // `requested`, or if that is 0: 1 where the CPU computes, as its threads already share a batch; 3 where a device does,
 // so that upload, compute and download of three batches overlap.
 int LaneCount(int requested, const BackendInfo& backend);
@@ -93,7 +96,7 @@ class Scheduler {
  public:
   // Starts the lanes' threads. `on_device_fault` is called once, on a lane's thread, when a lane fails, after the calls
   // of its batch and of the queue have failed; from then on everything is refused or failed with INTERNAL. It must not
-  // block. The engine, metrics and clock must outlive the scheduler.
+  // block. The engine, metrics and clock must outlive the scheduler. Before the first scrape of the metrics.
   // INVALID_ARGUMENT: an option is out of range. Errors of Engine::CreateLane.
   static absl::StatusOr<std::unique_ptr<Scheduler>> Create(
       Engine& engine, const SchedulerOptions& options, Metrics& metrics, const Clock& clock,
@@ -125,24 +128,30 @@ class Scheduler {
   bool WaitIdle(int64_t deadline_ns);
 
  private:
-  struct Tensors;
+  using Requests = std::vector<std::shared_ptr<Request>>;
+
   Scheduler(Engine& engine, const SchedulerOptions& options, Metrics& metrics, const Clock& clock,
             absl::AnyInvocable<void(const absl::Status&)> on_device_fault);
+  absl::Status StartLanes();
 
-  absl::Status CheckAdmissible(const AttentionProblem& problem, int64_t deadline_ns);
-  absl::Status Reject(Rejection reason, absl::Status status);
+  absl::Status Reject(Rejection reason, const absl::Status& status);
   void RunLane(Lane& lane);
-  void RunBatch(Lane& lane, const std::vector<std::shared_ptr<Request>>& batch, int64_t taken_ns);
-  void FailEverything(const absl::Status& cause, const std::vector<std::shared_ptr<Request>>& batch);
-  void Finish(const std::shared_ptr<Request>& request, const absl::Status& status);
+  void RunBatch(Lane& lane, Requests batch, int64_t taken_ns);
+  void FailForGood(const absl::Status& cause, Requests batch);
+  // Ends requests that waited and never reached a lane.
+  void FinishUnlaunched(Requests requests, const absl::Status& status);
+  // Runs `done`, and lets go of the request before it counts as ended.
+  void Finish(std::shared_ptr<Request> request, const absl::Status& status);
 
   Engine& engine_;
   const SchedulerOptions options_;
   Metrics& metrics_;
   const Clock& clock_;
-  absl::AnyInvocable<void(const absl::Status&)> on_device_fault_;  // Called by whoever closes the queue for a fault.
+  absl::AnyInvocable<void(const absl::Status&)>
+      on_device_fault_;  // Called by the one who closes admission for a fault.
   const std::shared_ptr<Admission> admission_;
   const std::unique_ptr<RequestQueue> queue_;
+  // Not touched while the threads run; each thread uses its own lane.
   std::vector<std::unique_ptr<Lane>> lanes_;
   std::vector<std::thread> threads_;
 };

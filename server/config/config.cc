@@ -1,0 +1,239 @@
+#include "server/config/config.h"
+
+#include <algorithm>
+#include <limits>
+#include <utility>
+
+#include "absl/flags/flag.h"
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/string_view.h"
+
+using flashcore::ServerOptions;
+
+ABSL_FLAG(std::vector<std::string>, listen, ServerOptions().listen_addresses,
+          "TCP addresses to serve gRPC on, comma-separated host:port, IPv6 hosts in brackets. Port 0: the kernel "
+          "chooses, the log says which. There is no authentication: leave loopback only for a network you trust. "
+          "Empty: none, then --unix_socket is needed");
+ABSL_FLAG(std::string, unix_socket, ServerOptions().unix_socket,
+          "Path of a Unix socket to serve gRPC on as well, the fastest way for clients of this machine; at most 107 "
+          "bytes. Empty: none");
+ABSL_FLAG(std::string, metrics_address, ServerOptions().metrics_address,
+          "host:port of the Prometheus endpoint, http://host:port/metrics; the host an IPv4 address or localhost, port "
+          "0 as in --listen. Empty: none");
+
+ABSL_FLAG(
+    std::string, backend, ServerOptions().engine.backend.backend,
+    "Who computes: cpu, cuda, reference (double precision and slow, for checking), or auto: cuda where this build "
+    "has it and a GPU is there, else cpu");
+ABSL_FLAG(std::string, kernel, ServerOptions().engine.backend.kernel,
+          "Which of the backend's kernels, by name; auto: the backend chooses. A wrong name lists the right ones");
+ABSL_FLAG(int, cpu_threads, ServerOptions().engine.backend.num_threads,
+          "Threads of the cpu backend, 0 to 1024. 0: one for each CPU that this process may use");
+ABSL_FLAG(int, device, ServerOptions().engine.backend.device_ordinal,
+          "Which GPU, 0 to 63, as the CUDA runtime counts them");
+ABSL_FLAG(int, lanes, ServerOptions().scheduler.lanes,
+          "Batches in progress at once, 0 to 16; each lane takes --max_batch_bytes of GPU memory. 0: 1 for cpu, 3 for "
+          "cuda, so that upload, compute and download overlap");
+
+ABSL_FLAG(int64_t, max_queue_length, ServerOptions().scheduler.max_queue_length,
+          "Requests that may wait for a lane, 1 to 1048576; above it they are turned away with RESOURCE_EXHAUSTED");
+ABSL_FLAG(
+    int64_t, staging_bytes, ServerOptions().engine.arena_bytes,
+    "Memory for the tensors of all requests in flight, in and out, 1 MiB to 4 TiB; page-locked for cuda, so it is "
+    "gone from the machine from the start. Above it requests are turned away with RESOURCE_EXHAUSTED. The default "
+    "holds 500 requests of 2 MiB, and fits a machine of 4 GiB");
+ABSL_FLAG(int64_t, max_message_bytes, ServerOptions().max_message_bytes,
+          "Largest request, 1 KiB to 2 GiB - 1; larger ones end with RESOURCE_EXHAUSTED");
+ABSL_FLAG(int64_t, max_batch_requests, ServerOptions().scheduler.max_batch_requests,
+          "Most requests in one launch, 1 to 128");
+ABSL_FLAG(
+    int64_t, max_batch_bytes, ServerOptions().scheduler.max_batch_bytes,
+    "Most tensor bytes in one launch, in and out, up to --staging_bytes; at least 2.5 times --max_message_bytes, so "
+    "that every request that gets in can be computed");
+ABSL_FLAG(int64_t, max_stream_in_flight, ServerOptions().max_stream_in_flight,
+          "Unanswered requests of one AttendStream, 1 to 4096; at that many the server stops reading from the stream");
+ABSL_FLAG(int64_t, max_concurrent_streams, ServerOptions().max_concurrent_streams,
+          "Concurrent calls on one connection, 1 to 65536; further ones wait in the client");
+ABSL_FLAG(int64_t, grpc_memory_bytes, ServerOptions().grpc_memory_bytes,
+          "Memory that gRPC may use, mostly for messages on their way in and out, --max_message_bytes to 4 TiB; short "
+          "of it, gRPC slows its connections down");
+
+ABSL_FLAG(
+    absl::Duration, drain_timeout, ServerOptions().drain_timeout,
+    "After SIGTERM, how long accepted calls may take to finish, 0s to 1h, e.g. 30s; those left are then cancelled");
+ABSL_FLAG(bool, reflection, ServerOptions().reflection, "Serve gRPC reflection, which tools like grpcurl need");
+ABSL_FLAG(std::string, log_level, "info", "Least level to log: debug, info, warning or error");
+ABSL_FLAG(std::string, log_format, "text", "One line per event: text (key=value) or json");
+
+namespace flashcore {
+namespace {
+
+constexpr int kMaxCpuThreads = 1024;
+constexpr int kMaxDeviceOrdinal = 63;
+constexpr int64_t kMaxQueueLength = int64_t{1} << 20;
+constexpr int64_t kLeastMessageBytes = int64_t{1} << 10;
+constexpr int64_t kGreatestMessageBytes = std::numeric_limits<int32_t>::max();  // gRPC's limit is an int.
+constexpr int64_t kLeastStagingBytes = int64_t{1} << 20;
+constexpr int64_t kGreatestMemoryBytes = int64_t{1} << 42;
+constexpr int64_t kGreatestStreamInFlight = 4096;
+constexpr int64_t kGreatestConcurrentStreams = 65536;
+constexpr int kGreatestPort = 65535;
+constexpr size_t kGreatestSocketPath = 107;  // sockaddr_un::sun_path less its terminator.
+constexpr absl::Duration kGreatestDrainTimeout = absl::Hours(1);
+constexpr absl::string_view kBackends[] = {"auto", "cpu", "cuda", "reference"};
+
+// A batch must hold any message's tensors and its answer's: batch >= message * 5 / 2.
+constexpr int64_t kBatchPerMessageNumerator = 5;
+constexpr int64_t kBatchPerMessageDenominator = 2;
+
+template <typename... Parts>
+absl::Status BadFlag(absl::string_view flag, const Parts&... parts) {
+  return absl::InvalidArgumentError(absl::StrCat("--", flag, ": ", parts...));
+}
+
+struct Range {
+  absl::string_view flag;
+  int64_t value;
+  int64_t least;
+  int64_t greatest;
+};
+
+absl::Status CheckRange(const Range& range) {
+  if (range.value >= range.least && range.value <= range.greatest) return absl::OkStatus();
+  return BadFlag(range.flag, range.value, " is not from ", range.least, " to ", range.greatest);
+}
+
+absl::Status CheckRanges(const ServerOptions& options) {
+  const Range ranges[] = {
+      {"cpu_threads", options.engine.backend.num_threads, 0, kMaxCpuThreads},
+      {"device", options.engine.backend.device_ordinal, 0, kMaxDeviceOrdinal},
+      {"lanes", options.scheduler.lanes, 0, kMaxLanes},
+      {"max_queue_length", options.scheduler.max_queue_length, 1, kMaxQueueLength},
+      {"staging_bytes", options.engine.arena_bytes, kLeastStagingBytes, kGreatestMemoryBytes},
+      {"max_message_bytes", options.max_message_bytes, kLeastMessageBytes, kGreatestMessageBytes},
+      {"max_batch_requests", options.scheduler.max_batch_requests, 1, static_cast<int64_t>(kMaxBatchProblems)},
+      {"max_batch_bytes", options.scheduler.max_batch_bytes, 1, options.engine.arena_bytes},
+      {"max_stream_in_flight", options.max_stream_in_flight, 1, kGreatestStreamInFlight},
+      {"max_concurrent_streams", options.max_concurrent_streams, 1, kGreatestConcurrentStreams},
+      {"grpc_memory_bytes", options.grpc_memory_bytes, options.max_message_bytes, kGreatestMemoryBytes},
+  };
+  for (const Range& range : ranges) {
+    absl::Status status = CheckRange(range);
+    if (!status.ok()) return status;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckBatchHoldsMessage(const ServerOptions& options) {
+  const int64_t least = (options.max_message_bytes * kBatchPerMessageNumerator + kBatchPerMessageDenominator - 1) /
+                        kBatchPerMessageDenominator;
+  if (options.scheduler.max_batch_bytes >= least) return absl::OkStatus();
+  return BadFlag("max_batch_bytes", options.scheduler.max_batch_bytes, " is less than 2.5 times --max_message_bytes, ",
+                 least, ": a request that gets in might not be computable");
+}
+
+bool IsPort(absl::string_view text) {
+  int port = 0;
+  return absl::SimpleAtoi(text, &port) && port >= 0 && port <= kGreatestPort;
+}
+
+// Whether the host exists is for bind to say; this catches what is not host:port at all.
+absl::Status CheckAddress(absl::string_view flag, absl::string_view address) {
+  const size_t colon = address.rfind(':');
+  const absl::string_view host = address.substr(0, colon == absl::string_view::npos ? 0 : colon);
+  const bool bracketed = absl::StartsWith(host, "[") && absl::EndsWith(host, "]");
+  if (host.empty() || (absl::StrContains(host, ":") && !bracketed) || !IsPort(address.substr(colon + 1))) {
+    return BadFlag(flag, "'", address, "' is not host:port, with a port from 0 to ", kGreatestPort,
+                   " and an IPv6 host in brackets");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckAddresses(const ServerOptions& options) {
+  if (options.listen_addresses.empty() && options.unix_socket.empty()) {
+    return BadFlag("listen", "is empty, and so is --unix_socket: nobody could call");
+  }
+  for (const std::string& address : options.listen_addresses) {
+    absl::Status status = CheckAddress("listen", address);
+    if (!status.ok()) return status;
+  }
+  if (options.unix_socket.size() > kGreatestSocketPath) {
+    return BadFlag("unix_socket", "a path of ", options.unix_socket.size(), " bytes; the system takes at most ",
+                   kGreatestSocketPath);
+  }
+  return options.metrics_address.empty() ? absl::OkStatus() : CheckAddress("metrics_address", options.metrics_address);
+}
+
+// Whether the kernel exists is for the backend to say.
+absl::Status CheckBackend(const BackendOptions& options) {
+  const auto* const end = std::end(kBackends);
+  if (std::find(std::begin(kBackends), end, options.backend) != end) return absl::OkStatus();
+  return BadFlag("backend", "'", options.backend, "' is not one of ", absl::StrJoin(kBackends, ", "));
+}
+
+absl::Status CheckDrainTimeout(absl::Duration timeout) {
+  if (timeout >= absl::ZeroDuration() && timeout <= kGreatestDrainTimeout) return absl::OkStatus();
+  return BadFlag("drain_timeout", absl::FormatDuration(timeout), " is not from 0s to ",
+                 absl::FormatDuration(kGreatestDrainTimeout));
+}
+
+EngineOptions EngineOptionsFromFlags() {
+  return {.backend = {.backend = absl::GetFlag(FLAGS_backend),
+                      .kernel = absl::GetFlag(FLAGS_kernel),
+                      .num_threads = absl::GetFlag(FLAGS_cpu_threads),
+                      .device_ordinal = absl::GetFlag(FLAGS_device)},
+          .arena_bytes = absl::GetFlag(FLAGS_staging_bytes),
+          .max_batch_bytes = absl::GetFlag(FLAGS_max_batch_bytes)};
+}
+
+SchedulerOptions SchedulerOptionsFromFlags() {
+  return {.max_queue_length = absl::GetFlag(FLAGS_max_queue_length),
+          .lanes = absl::GetFlag(FLAGS_lanes),
+          .max_batch_requests = absl::GetFlag(FLAGS_max_batch_requests),
+          .max_batch_bytes = absl::GetFlag(FLAGS_max_batch_bytes)};
+}
+
+absl::Status ReadLogFlags(ServerOptions& options) {
+  const absl::StatusOr<LogLevel> level = ParseLogLevel(absl::GetFlag(FLAGS_log_level));
+  if (!level.ok()) return BadFlag("log_level", level.status().message());
+  const absl::StatusOr<LogFormat> format = ParseLogFormat(absl::GetFlag(FLAGS_log_format));
+  if (!format.ok()) return BadFlag("log_format", format.status().message());
+  options.log_level = *level;
+  options.log_format = *format;
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status ValidateServerOptions(const ServerOptions& options) {
+  absl::Status status = CheckAddresses(options);
+  if (status.ok()) status = CheckBackend(options.engine.backend);
+  if (status.ok()) status = CheckRanges(options);
+  if (status.ok()) status = CheckBatchHoldsMessage(options);
+  if (status.ok()) status = CheckDrainTimeout(options.drain_timeout);
+  return status;
+}
+
+absl::StatusOr<ServerOptions> ServerOptionsFromFlags() {
+  ServerOptions options;
+  options.listen_addresses = absl::GetFlag(FLAGS_listen);
+  options.unix_socket = absl::GetFlag(FLAGS_unix_socket);
+  options.metrics_address = absl::GetFlag(FLAGS_metrics_address);
+  options.engine = EngineOptionsFromFlags();
+  options.scheduler = SchedulerOptionsFromFlags();
+  options.max_message_bytes = absl::GetFlag(FLAGS_max_message_bytes);
+  options.max_stream_in_flight = absl::GetFlag(FLAGS_max_stream_in_flight);
+  options.max_concurrent_streams = absl::GetFlag(FLAGS_max_concurrent_streams);
+  options.grpc_memory_bytes = absl::GetFlag(FLAGS_grpc_memory_bytes);
+  options.drain_timeout = absl::GetFlag(FLAGS_drain_timeout);
+  options.reflection = absl::GetFlag(FLAGS_reflection);
+  absl::Status status = ReadLogFlags(options);
+  if (status.ok()) status = ValidateServerOptions(options);
+  if (!status.ok()) return status;
+  return options;
+}
+
+}  // namespace flashcore
