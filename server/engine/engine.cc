@@ -4,7 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "server/engine/cpu_engine.h"
-#if FLASHCORE_HAS_CUDA
+#ifdef FLASHCORE_HAS_CUDA
 #include "server/engine/cuda_engine.h"
 #endif
 
@@ -19,7 +19,7 @@ absl::StatusOr<std::unique_ptr<Engine>> CreateEngine(const EngineOptions& option
   }
   absl::StatusOr<std::unique_ptr<AttentionBackend>> backend = CreateBackend(options.backend);
   if (!backend.ok()) return backend.status();
-#if FLASHCORE_HAS_CUDA
+#ifdef FLASHCORE_HAS_CUDA
   if ((*backend)->info().device_memory) {
     return CreateCudaEngine(*std::move(backend), options);
   }

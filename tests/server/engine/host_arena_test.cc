@@ -120,7 +120,7 @@ TEST(HostArenaTest, MovingABlockMovesItsOwnership) {
   std::byte* const data = first.data();
   HostBlock second = std::move(first);
   EXPECT_EQ(second.data(), data);
-  EXPECT_EQ(first.data(), nullptr);  // NOLINT(bugprone-use-after-move): the moved-from state is what is tested.
+  EXPECT_EQ(first.data(), nullptr);  // NOLINT: the moved-from state is what is tested.
   EXPECT_EQ(arena->used_bytes(), kUnit);
   HostBlock third = MustAllocate(*arena, 2 * kUnit);
   third = std::move(second);
@@ -229,6 +229,7 @@ TEST(HostArenaTest, ThreadsShareIt) {
   std::cout << "seed " << seed << '\n';
   const auto arena = MakeArena(32 * kUnit);
   std::vector<std::thread> threads;
+  threads.reserve(kThreads);
   for (int t = 0; t < kThreads; ++t) {
     threads.emplace_back([&arena, seed, t] {
       std::mt19937 random(seed + static_cast<unsigned>(t));

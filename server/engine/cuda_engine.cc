@@ -1,0 +1,238 @@
+#include "server/engine/cuda_engine.h"
+
+#include <cuda_runtime_api.h>
+
+#include <array>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "kernels/cuda/runtime.h"
+#include "server/engine/transfer_plan.h"
+
+namespace flashcore {
+namespace {
+
+constexpr size_t kInputsPerProblem = 3;   // Q, K, V.
+constexpr size_t kOutputsPerProblem = 2;  // O, LSE.
+
+// What the tensors of the largest batch take, with each rounded up.
+size_t DeviceArenaBytes(int64_t max_batch_bytes) {
+  return static_cast<size_t>(max_batch_bytes) +
+         (kMaxBatchProblems * (kInputsPerProblem + kOutputsPerProblem) + 1) * HostArena::kAlignment;
+}
+
+// Inputs are only read: the const_cast lets one plan serve both directions.
+HostSpan InputSpan(const void* data, int64_t elements, DType dtype) {
+  return {static_cast<std::byte*>(const_cast<void*>(data)), static_cast<size_t>(elements) * SizeOf(dtype)};
+}
+
+std::vector<HostSpan> InputSpans(absl::Span<const AttentionProblem> batch) {
+  std::vector<HostSpan> spans;
+  spans.reserve(batch.size() * kInputsPerProblem);
+  for (const AttentionProblem& problem : batch) {
+    spans.push_back(InputSpan(problem.q, QueryElements(problem), problem.dtype));
+    spans.push_back(InputSpan(problem.k, KeyValueElements(problem), problem.dtype));
+    spans.push_back(InputSpan(problem.v, KeyValueElements(problem), problem.dtype));
+  }
+  return spans;
+}
+
+std::vector<HostSpan> OutputSpans(absl::Span<const AttentionProblem> batch) {
+  std::vector<HostSpan> spans;
+  spans.reserve(batch.size() * kOutputsPerProblem);
+  for (const AttentionProblem& problem : batch) {
+    const auto lse_elements = static_cast<size_t>(problem.lse == nullptr ? 0 : LseElements(problem));
+    spans.push_back(
+        {static_cast<std::byte*>(problem.o), static_cast<size_t>(QueryElements(problem)) * SizeOf(problem.dtype)});
+    spans.push_back({reinterpret_cast<std::byte*>(problem.lse), lse_elements * sizeof(float)});
+  }
+  return spans;
+}
+
+struct BatchPlan {
+  TransferPlan inputs;
+  TransferPlan outputs;
+};
+
+BatchPlan PlanBatchTransfers(absl::Span<const AttentionProblem> batch) {
+  BatchPlan plan;
+  plan.inputs = PlanTransfers(InputSpans(batch), /*begin_bytes=*/0);
+  plan.outputs = PlanTransfers(OutputSpans(batch), plan.inputs.end_bytes);
+  return plan;
+}
+
+// The batch with its pointers moved to where the plan puts the tensors.
+std::vector<AttentionProblem> OnDevice(absl::Span<const AttentionProblem> batch, const BatchPlan& plan,
+                                       std::byte* arena) {
+  std::vector<AttentionProblem> moved(batch.begin(), batch.end());
+  for (size_t i = 0; i < moved.size(); ++i) {
+    const size_t* inputs = &plan.inputs.device_offsets_bytes[i * kInputsPerProblem];
+    const size_t* outputs = &plan.outputs.device_offsets_bytes[i * kOutputsPerProblem];
+    moved[i].q = arena + inputs[0];
+    moved[i].k = arena + inputs[1];
+    moved[i].v = arena + inputs[2];
+    moved[i].o = arena + outputs[0];
+    if (moved[i].lse != nullptr) moved[i].lse = reinterpret_cast<float*>(arena + outputs[1]);
+  }
+  return moved;
+}
+
+// The moments of a batch on its stream.
+enum Moment : uint8_t { kStarted, kUploaded, kComputed, kDownloaded };
+constexpr size_t kNumMoments = 4;
+
+struct LaneResources {
+  cuda::DeviceMemory arena;
+  size_t arena_bytes = 0;
+  cuda::Stream stream;
+  std::array<cuda::Event, kNumMoments> events;
+};
+
+absl::StatusOr<LaneResources> CreateLaneResources(int device_ordinal, size_t arena_bytes) {
+  absl::Status status = cuda::ToStatus(cudaSetDevice(device_ordinal), "selecting the device");
+  if (!status.ok()) return status;
+  LaneResources resources;
+  absl::StatusOr<cuda::DeviceMemory> arena = cuda::AllocateDevice(arena_bytes);
+  if (!arena.ok()) return arena.status();
+  resources.arena = *std::move(arena);
+  resources.arena_bytes = arena_bytes;
+  absl::StatusOr<cuda::Stream> stream = cuda::CreateStream();
+  if (!stream.ok()) return stream.status();
+  resources.stream = *std::move(stream);
+  for (cuda::Event& event : resources.events) {
+    absl::StatusOr<cuda::Event> created = cuda::CreateEvent(cudaEventBlockingSync);
+    if (!created.ok()) return created.status();
+    event = *std::move(created);
+  }
+  return resources;
+}
+
+class CudaLane final : public Lane {
+ public:
+  CudaLane(AttentionBackend& backend, int device_ordinal, LaneResources resources)
+      : backend_(backend), device_ordinal_(device_ordinal), resources_(std::move(resources)) {}
+
+  absl::Status Run(absl::Span<const AttentionProblem> batch, StageTimes& times) override {
+    if (!fault_.ok()) return fault_;
+    absl::Status status = RunOnDevice(batch, times);
+    if (status.ok()) return status;
+    // Whatever is still under way must not write into host memory that the caller takes back.
+    cudaStreamSynchronize(resources_.stream.get());
+    fault_ = absl::InternalError(status.message());
+    return fault_;
+  }
+
+ private:
+  absl::Status RunOnDevice(absl::Span<const AttentionProblem> batch, StageTimes& times) {
+    absl::Status status = cuda::ToStatus(cudaSetDevice(device_ordinal_), "selecting the device");
+    if (!status.ok()) return status;
+    const BatchPlan plan = PlanBatchTransfers(batch);
+    if (plan.outputs.end_bytes > resources_.arena_bytes) {
+      return absl::InternalError(absl::StrCat("a batch takes ", plan.outputs.end_bytes,
+                                              " bytes of device memory; the lane has ", resources_.arena_bytes));
+    }
+    status = Enqueue(batch, plan);
+    if (!status.ok()) return status;
+    status = cuda::ToStatus(cudaEventSynchronize(resources_.events[kDownloaded].get()), "waiting for a batch");
+    if (!status.ok()) return status;
+    return ReadTimes(times);
+  }
+
+  absl::Status Enqueue(absl::Span<const AttentionProblem> batch, const BatchPlan& plan) {
+    absl::Status status = Record(kStarted);
+    for (const Transfer& transfer : plan.inputs.transfers) {
+      if (!status.ok()) return status;
+      status = Copy(resources_.arena.get() + transfer.device_offset_bytes, transfer.host, transfer.size_bytes,
+                    cudaMemcpyHostToDevice);
+    }
+    status.Update(Record(kUploaded));
+    if (!status.ok()) return status;
+    status = backend_.Launch(OnDevice(batch, plan, resources_.arena.get()), resources_.stream.get());
+    status.Update(Record(kComputed));
+    for (const Transfer& transfer : plan.outputs.transfers) {
+      if (!status.ok()) return status;
+      status = Copy(transfer.host, resources_.arena.get() + transfer.device_offset_bytes, transfer.size_bytes,
+                    cudaMemcpyDeviceToHost);
+    }
+    status.Update(Record(kDownloaded));
+    return status;
+  }
+
+  absl::Status Copy(void* to, const void* from, size_t size_bytes, cudaMemcpyKind kind) {
+    return cuda::ToStatus(cudaMemcpyAsync(to, from, size_bytes, kind, resources_.stream.get()),
+                          kind == cudaMemcpyHostToDevice ? "uploading" : "downloading");
+  }
+
+  absl::Status Record(Moment moment) {
+    return cuda::ToStatus(cudaEventRecord(resources_.events[moment].get(), resources_.stream.get()),
+                          "recording an event");
+  }
+
+  absl::Status ReadTimes(StageTimes& times) {
+    absl::Status status = ReadTime(kStarted, kUploaded, times[Stage::kUpload]);
+    status.Update(ReadTime(kUploaded, kComputed, times[Stage::kCompute]));
+    status.Update(ReadTime(kComputed, kDownloaded, times[Stage::kDownload]));
+    return status;
+  }
+
+  absl::Status ReadTime(Moment from, Moment to, int64_t& elapsed_ns) {
+    constexpr double kNsPerMs = 1e6;
+    float elapsed_ms = 0;
+    const cudaError_t error =
+        cudaEventElapsedTime(&elapsed_ms, resources_.events[from].get(), resources_.events[to].get());
+    elapsed_ns = std::llround(static_cast<double>(elapsed_ms) * kNsPerMs);
+    return cuda::ToStatus(error, "reading an event");
+  }
+
+  AttentionBackend& backend_;
+  const int device_ordinal_;
+  const LaneResources resources_;
+  absl::Status fault_;
+};
+
+class CudaEngine final : public Engine {
+ public:
+  CudaEngine(std::unique_ptr<AttentionBackend> backend, std::shared_ptr<HostArena> arena, const EngineOptions& options)
+      : backend_(std::move(backend)),
+        arena_(std::move(arena)),
+        device_ordinal_(options.backend.device_ordinal),
+        lane_arena_bytes_(DeviceArenaBytes(options.max_batch_bytes)) {}
+
+  const AttentionBackend& backend() const override { return *backend_; }
+  const std::shared_ptr<HostArena>& arena() const override { return arena_; }
+
+  absl::StatusOr<std::unique_ptr<Lane>> CreateLane() override {
+    absl::StatusOr<LaneResources> resources = CreateLaneResources(device_ordinal_, lane_arena_bytes_);
+    if (!resources.ok()) return resources.status();
+    return std::make_unique<CudaLane>(*backend_, device_ordinal_, *std::move(resources));
+  }
+
+ private:
+  const std::unique_ptr<AttentionBackend> backend_;
+  const std::shared_ptr<HostArena> arena_;
+  const int device_ordinal_;
+  const size_t lane_arena_bytes_;
+};
+
+absl::StatusOr<std::shared_ptr<HostArena>> CreatePinnedArena(size_t capacity_bytes) {
+  absl::StatusOr<cuda::PinnedMemory> memory = cuda::AllocatePinned(capacity_bytes);
+  if (!memory.ok()) return memory.status();
+  return HostArena::CreateOver(HostArena::Region(memory->release(), cuda::HostFree()), capacity_bytes);
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Engine>> CreateCudaEngine(std::unique_ptr<AttentionBackend> backend,
+                                                         const EngineOptions& options) {
+  absl::Status status = cuda::ToStatus(cudaSetDevice(options.backend.device_ordinal), "selecting the device");
+  if (!status.ok()) return status;
+  absl::StatusOr<std::shared_ptr<HostArena>> arena = CreatePinnedArena(static_cast<size_t>(options.arena_bytes));
+  if (!arena.ok()) return arena.status();
+  return std::make_unique<CudaEngine>(std::move(backend), *std::move(arena), options);
+}
+
+}  // namespace flashcore
