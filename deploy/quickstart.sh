@@ -118,7 +118,8 @@ logged_address() {
 
 start_server() {
   server_log="$build_dir/quickstart-server-$$.log"
-  "$build_dir/bin/flashcore_server" --backend="$backend" --listen="127.0.0.1:$(port_or_any 50051)" \
+  # A session of its own: Ctrl-C is for this script, which then asks the server to drain.
+  setsid "$build_dir/bin/flashcore_server" --backend="$backend" --listen="127.0.0.1:$(port_or_any 50051)" \
     --metrics_address="127.0.0.1:$(port_or_any 9464)" >"$server_log" 2>&1 </dev/null &
   server_pid=$!
   local waited
@@ -135,3 +136,71 @@ start_server() {
   cat "$server_log" >&2
   fail "the server says no address after a minute; its log is above and in $server_log"
 }
+
+# measure MIX: drives the server with one of the load client's mixes, answers verified. Its report is $(report MIX).
+measure() {
+  say "measuring the mix '$1' for $duration, checking answers against the double-precision reference"
+  "$build_dir/bin/flashcore_load" --target="$grpc_address" --mix="$1" --concurrency=4 --duration="$duration" \
+    --verify="$2" --json="$(report "$1")" ||
+    fail "the load client found errors or wrong answers, see above. The server's log: $server_log"
+}
+
+report() { echo "$build_dir/quickstart-$1.json"; }
+
+# value MIX SECTION KEY: a number out of the load client's JSON, which has one key a line. SECTION '' is the top level.
+value() {
+  awk -v section="$2" -v key="$3" '
+    /^  "/ {inside = ""}
+    /^  "[^"]*": \{/ {inside = $1; gsub(/[":]/, "", inside)}
+    inside == section && $1 == "\"" key "\":" {gsub(/,/, "", $2); print $2; exit}' "$(report "$1")"
+}
+
+print_table() {
+  printf '%-9s %9s %7s %9s %9s %9s %10s %10s %10s\n' \
+    mix requests errors 'p50 ms' 'p90 ms' 'p99 ms' 'MiB/s in' GFLOP/s 'max error'
+  local mix
+  for mix in mission mixed; do
+    printf '%-9s %9d %7d %9.3f %9.3f %9.3f %10.1f %10.1f %10.1e\n' "$mix" \
+      "$(value "$mix" '' answered)" "$(value "$mix" '' failed)" \
+      "$(value "$mix" latency_ms p50)" "$(value "$mix" latency_ms p90)" "$(value "$mix" latency_ms p99)" \
+      "$(value "$mix" '' in_mib_per_s)" "$(value "$mix" '' gflop_per_s)" "$(value "$mix" verified max_error)"
+  done
+}
+
+say "distribution packages"
+flashcore_install_packages "${FLASHCORE_BUILD_PACKAGES[@]}"
+choose_preset
+build_dir="$(realpath -m "${build_dir:-$root/build/$preset}")"
+build
+
+trap on_exit EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+say "starting the server (--backend=$backend)"
+start_server
+echo "gRPC on $grpc_address, log in $server_log"
+measure mission 0.05
+measure mixed 0.2
+
+say "measured on this machine"
+print_table
+echo
+echo "gRPC     $grpc_address   try: $build_dir/bin/flashcore_attend --target=$grpc_address"
+echo "metrics  http://$metrics_address/metrics"
+# drain_and_exit: the end, asked for.
+drain_and_exit() {
+  trap '' INT TERM
+  echo "draining"
+  stop_server
+  ((server_status == 0)) || fail "the server exited with status $server_status; its log: $server_log"
+  echo "the server has drained and exited"
+  exit 0
+}
+
+[[ "$once" == no ]] || drain_and_exit
+echo "serving until Ctrl-C"
+trap drain_and_exit INT TERM
+server_status=0
+wait "$server_pid" || server_status=$?
+server_pid=""
+fail "the server exited by itself, with status $server_status; its log: $server_log"
