@@ -103,6 +103,7 @@ stop_server() {
   server_pid=""
 }
 
+# shellcheck disable=SC2317  # The trap calls it.
 on_exit() {
   local status=$?
   trap - EXIT INT TERM

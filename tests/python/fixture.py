@@ -73,8 +73,8 @@ class Server:
         self.log = []
         self._events = queue.Queue()
         threading.Thread(target=self._read_log, daemon=True).start()
-        self.address = self._wait_for("listening")["address"]
-        self.metrics_address = self._wait_for("metrics")["address"]
+        addresses = self._wait_until_serving()
+        self.address, self.metrics_address = addresses["listening"], addresses["metrics"]
 
     def _read_log(self):
         for line in self.process.stderr:
@@ -85,13 +85,17 @@ class Server:
                 sys.stderr.write(line)
         self._events.put(None)
 
-    def _wait_for(self, message):
+    def _wait_until_serving(self):
+        """{message: address} of the log's lines up to the one that says `serving`."""
+        addresses = {}
         while True:
             event = self._events.get(timeout=START_SECONDS)
             if event is None:
                 raise RuntimeError("the server ended while starting:\n" + "".join(self.log))
-            if event.get("msg") == message:
-                return event
+            if "address" in event:
+                addresses[event["msg"]] = event["address"]
+            if event["msg"] == "serving":
+                return addresses
 
     def rss_bytes(self):
         """Resident memory now."""
