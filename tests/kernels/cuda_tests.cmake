@@ -1,0 +1,1 @@
+flashcore_test(cuda_plan_test SOURCES cuda_plan_test.cc LIBS flashcore_kernels flashcore_kernels_cuda)
