@@ -1,0 +1,120 @@
+// The bounds: what is turned away, with which words, and how places and memory come back.
+#include <cstdint>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/server/scheduler/scheduler_fixture.h"
+
+namespace flashcore {
+namespace {
+
+using ::testing::HasSubstr;
+
+class AdmissionTest : public SchedulerFixture {};
+
+TEST_F(AdmissionTest, QueueBoundCountsWhatIsStagedAndWhatWaits) {
+  Start({.max_queue_length = 3});
+  const Call running = Occupy();
+  const std::vector<Call> waiting = {Submit(), Submit()};
+  Call staged = Admit();
+  EXPECT_EQ(Metric("flashcore_queue_length"), 3);
+  EXPECT_EQ(Metric("flashcore_requests_in_flight"), 4);
+
+  const absl::Status full = AdmitError();
+  EXPECT_EQ(full.code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_THAT(std::string(full.message()), HasSubstr("queue is full"));
+  EXPECT_EQ(Rejections("queue_full"), 1);
+
+  staged.request.reset();
+  EXPECT_EQ(Metric("flashcore_queue_length"), 2);
+  EXPECT_TRUE(AdmitError().ok()) << "dropped before Submit: the place is free again";
+}
+
+TEST_F(AdmissionTest, ALaneFreesPlacesWhenItTakesThem) {
+  Start({.max_queue_length = 2});
+  const Call running = Occupy();
+  const std::vector<Call> waiting = {Submit(), Submit()};
+  EXPECT_FALSE(AdmitError().ok());
+  engine_.device().Release(0);
+  engine_.device().AwaitBatch(1);
+  EXPECT_TRUE(AdmitError().ok());
+}
+
+TEST_F(AdmissionTest, MemoryBound) {
+  Start();
+  AttentionProblem problem = Problem();
+  problem.q_len = static_cast<int64_t>(kArenaBytes / 4 / 16);
+  const Call half = Admit(problem);
+  const absl::Status full = AdmitError(problem);
+  EXPECT_EQ(full.code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_THAT(std::string(full.message()), HasSubstr("memory"));
+  EXPECT_EQ(Rejections("memory_full"), 1);
+  EXPECT_EQ(Metric("flashcore_queue_length"), 1) << "the refused one left its place";
+  EXPECT_EQ(Metric("flashcore_in_flight_bytes"), kArenaBytes / 2 + 2 * kTensorBytes) << "and its half of the memory";
+}
+
+TEST_F(AdmissionTest, LargerThanABatchMayEverBe) {
+  Start({.max_batch_bytes = kProblemBytes});
+  EXPECT_TRUE(AdmitError().ok());
+  const absl::Status status = AdmitError(Problem(/*kv_len=*/17));
+  EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("1024 bytes"));
+  EXPECT_EQ(scheduler_->Admit(Problem(), /*want_lse=*/true, kNoDeadlineNs).status().code(),
+            absl::StatusCode::kResourceExhausted)
+      << "LSE counts";
+  EXPECT_EQ(Rejections("too_large"), 2);
+}
+
+TEST_F(AdmissionTest, SizesWhoseSumOverflowsAreTooLarge) {
+  Start();
+  AttentionProblem problem = Problem();
+  problem.q_len = problem.kv_len = std::numeric_limits<int64_t>::max() / 32;
+  ASSERT_TRUE(ValidateProblem(problem).ok()) << ValidateProblem(problem);
+  EXPECT_EQ(AdmitError(problem).code(), absl::StatusCode::kResourceExhausted);
+}
+
+TEST_F(AdmissionTest, WhatTheBackendLacks) {
+  Start();
+  AttentionProblem problem = Problem();
+  problem.dtype = DType::kBFloat16;
+  EXPECT_EQ(AdmitError(problem), absl::UnimplementedError("no bf16 here"));
+  EXPECT_EQ(Rejections("unsupported"), 1);
+}
+
+TEST_F(AdmissionTest, AnExpiredDeadline) {
+  Start();
+  EXPECT_EQ(AdmitError(Problem(), clock_.NowNs()).code(), absl::StatusCode::kDeadlineExceeded);
+  EXPECT_TRUE(AdmitError(Problem(), clock_.NowNs() + 1).ok());
+  EXPECT_EQ(Rejections("deadline"), 1);
+}
+
+TEST_F(AdmissionTest, OptionsOutOfRange) {
+  const SchedulerOptions bad[] = {{.max_queue_length = 0},  {.lanes = -1},
+                                  {.lanes = kMaxLanes + 1}, {.max_batch_requests = 0},
+                                  {.max_batch_bytes = 0},   {.max_batch_requests = kMaxBatchProblems + 1}};
+  for (const SchedulerOptions& options : bad) {
+    EXPECT_EQ(Scheduler::Create(engine_, options, metrics_, clock_, [](const absl::Status&) {}).status().code(),
+              absl::StatusCode::kInvalidArgument);
+  }
+}
+
+TEST_F(AdmissionTest, ALaneThatCannotBeMade) {
+  engine_.set_max_lanes(1);
+  EXPECT_EQ(Scheduler::Create(engine_, {.lanes = 2}, metrics_, clock_, [](const absl::Status&) {}).status().code(),
+            absl::StatusCode::kResourceExhausted);
+}
+
+TEST(LaneCountTest, DefaultsByBackend) {
+  BackendInfo host;
+  BackendInfo device;
+  device.device_memory = true;
+  EXPECT_EQ(LaneCount(0, host), 1);
+  EXPECT_EQ(LaneCount(0, device), 3);
+  EXPECT_EQ(LaneCount(5, host), 5);
+}
+
+}  // namespace
+}  // namespace flashcore
