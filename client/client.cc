@@ -1,0 +1,257 @@
+#include "client/client.h"
+
+#include <grpcpp/channel.h>
+#include <grpcpp/client_context.h>
+#include <grpcpp/create_channel.h>
+#include <grpcpp/generic/generic_stub.h>
+#include <grpcpp/security/credentials.h>
+#include <grpcpp/support/byte_buffer.h>
+#include <grpcpp/support/channel_arguments.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <optional>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "client/wire.h"
+#include "flashcore/v1/attention.grpc.pb.h"
+#include "grpc/health/v1/health.grpc.pb.h"
+#include "kernels/base/mutex.h"
+
+namespace flashcore {
+namespace {
+
+using RawStub = grpc::TemplatedGenericStub<grpc::ByteBuffer, grpc::ByteBuffer>;
+
+constexpr char kRetryPushbackKey[] = "grpc-retry-pushback-ms";
+// gRPC's own first pause is a second, long for a client that waits for a server next door.
+constexpr int kInitialReconnectBackoffMs = 100;
+constexpr int kMaxReconnectBackoffMs = 5000;
+// Between two looks at a server that answers, but does not serve yet.
+constexpr absl::Duration kHealthPollInterval = absl::Milliseconds(50);
+
+std::shared_ptr<grpc::Channel> CreateChannel(const std::string& target) {
+  grpc::ChannelArguments arguments;
+  // The server bounds its messages; a bound of ours would only be a second one to keep in step.
+  arguments.SetMaxReceiveMessageSize(-1);
+  arguments.SetMaxSendMessageSize(-1);
+  // Without this, channels to one target share one connection.
+  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+  arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
+  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, kInitialReconnectBackoffMs);
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, kInitialReconnectBackoffMs);
+  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, kMaxReconnectBackoffMs);
+  return grpc::CreateCustomChannel(target, grpc::InsecureChannelCredentials(), arguments);
+}
+
+void SetDeadline(grpc::ClientContext& context, absl::Duration timeout) {
+  if (timeout == absl::InfiniteDuration()) return;
+  context.set_deadline(absl::ToChronoTime(absl::Now() + timeout));
+}
+
+// The codes of gRPC and Abseil are numerically equal.
+absl::Status ToAbsl(const grpc::Status& status, const grpc::ClientContext& context) {
+  if (status.ok()) return absl::OkStatus();
+  absl::Status result(static_cast<absl::StatusCode>(status.error_code()), status.error_message());
+  const auto& trailers = context.GetServerTrailingMetadata();
+  const auto hint = trailers.find(kRetryPushbackKey);
+  if (hint != trailers.end()) {
+    SetRetryAfter(result, absl::string_view(hint->second.data(), hint->second.size()));
+  }
+  return result;
+}
+
+// One unary call; shared by whoever still needs it.
+struct AttendCall {
+  grpc::ClientContext context;
+  grpc::ByteBuffer request;
+  grpc::ByteBuffer response;
+  TensorSpec q;
+  bool return_lse = false;
+  AttendCallback callback;
+
+  void Finish(const grpc::Status& status) {
+    // The callback may be the owner's sign to take its tensors away.
+    request.Clear();
+    const absl::Status mapped = ToAbsl(status, context);
+    callback(mapped.ok() ? ParseAttendResponse(response, q, return_lse) : mapped);
+  }
+};
+
+// Waits until the answer is there and nobody reads borrowed memory any more.
+class Rendezvous {
+ public:
+  void Answer(absl::StatusOr<AttendResult> answer) {
+    const MutexLock lock(mutex_);
+    answer_ = std::move(answer);
+    changed_.NotifyAll();
+  }
+
+  // Gives `tensor` an owner whose end is noticed, if it has none. `self` is this.
+  static Tensor Guard(const Tensor& tensor, const std::shared_ptr<Rendezvous>& self) {
+    if (tensor.owner() != nullptr) return tensor;
+    {
+      const MutexLock lock(self->mutex_);
+      ++self->borrowed_;
+    }
+    const std::shared_ptr<const void> owner(tensor.data(), [self](const void*) {
+      const MutexLock lock(self->mutex_);
+      --self->borrowed_;
+      self->changed_.NotifyAll();
+    });
+    return Tensor::Share(tensor.spec(), owner);
+  }
+
+  absl::StatusOr<AttendResult> Wait() {
+    const MutexLock lock(mutex_);
+    while (!answer_.has_value() || borrowed_ > 0) changed_.Wait(mutex_);
+    return *std::move(answer_);
+  }
+
+ private:
+  Mutex mutex_;
+  CondVar changed_;
+  std::optional<absl::StatusOr<AttendResult>> answer_ ABSL_GUARDED_BY(mutex_);
+  int borrowed_ ABSL_GUARDED_BY(mutex_) = 0;
+};
+
+std::optional<DType> DTypeFromWire(int dtype) {
+  switch (dtype) {
+    case v1::DTYPE_FP16:
+      return DType::kFloat16;
+    case v1::DTYPE_BF16:
+      return DType::kBFloat16;
+    case v1::DTYPE_FP32:
+      return DType::kFloat32;
+    default:
+      return std::nullopt;
+  }
+}
+
+ServerInfo FromWire(const v1::GetServerInfoResponse& wire) {
+  ServerInfo info{.version = wire.version(),
+                  .backend = wire.backend(),
+                  .device = wire.device(),
+                  .kernel = wire.kernel(),
+                  .dtypes = {},
+                  .min_head_dim = wire.min_head_dim(),
+                  .max_head_dim = wire.max_head_dim(),
+                  .head_dim_multiple = wire.head_dim_multiple(),
+                  .max_message_bytes = wire.limits().max_message_bytes(),
+                  .max_queue_length = wire.limits().max_queue_length(),
+                  .max_bytes_in_flight = wire.limits().max_bytes_in_flight(),
+                  .max_batch_requests = wire.limits().max_batch_requests(),
+                  .max_batch_bytes = wire.limits().max_batch_bytes(),
+                  .lanes = wire.limits().lanes(),
+                  .max_stream_in_flight = wire.limits().max_stream_in_flight()};
+  for (const int dtype : wire.dtypes()) {
+    // A newer server may know dtypes that this client does not.
+    if (const std::optional<DType> known = DTypeFromWire(dtype); known.has_value()) info.dtypes.push_back(*known);
+  }
+  return info;
+}
+
+}  // namespace
+
+struct Client::Impl {
+  const std::string attend_method = "/flashcore.v1.AttentionService/Attend";
+  std::string target;
+  std::vector<std::shared_ptr<grpc::Channel>> channels;
+  std::vector<std::unique_ptr<RawStub>> stubs;  // One for each channel.
+  std::atomic<size_t> next_stub = 0;
+};
+
+Client::Client(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Client::Client(Client&&) noexcept = default;
+Client& Client::operator=(Client&&) noexcept = default;
+Client::~Client() = default;
+
+absl::StatusOr<Client> Client::Connect(const std::string& target, const ClientOptions& options) {
+  if (target.empty()) {
+    return absl::InvalidArgumentError("target: is empty; give host:port or unix:/path/to/socket");
+  }
+  if (options.channels < 1) {
+    return absl::InvalidArgumentError(absl::StrCat("channels: ", options.channels, " is below 1"));
+  }
+  auto impl = std::make_unique<Impl>();
+  impl->target = target;
+  for (int i = 0; i < options.channels; ++i) {
+    impl->channels.push_back(CreateChannel(target));
+    impl->stubs.push_back(std::make_unique<RawStub>(impl->channels.back()));
+  }
+  return Client(std::move(impl));
+}
+
+void Client::AttendAsync(const Tensor& q, const Tensor& k, const Tensor& v, const AttendOptions& options,
+                         const CallOptions& call, AttendCallback callback) {
+  for (const Tensor* tensor : {&q, &k, &v}) {
+    if (tensor->owner() == nullptr && tensor->size_bytes() > 0) {
+      callback(absl::InvalidArgumentError("a borrowed tensor in AttendAsync; use Tensor::Share, or Attend"));
+      return;
+    }
+  }
+  absl::StatusOr<grpc::ByteBuffer> request = EncodeAttendRequest(q, k, v, options);
+  if (!request.ok()) {
+    callback(request.status());
+    return;
+  }
+  auto state = std::make_shared<AttendCall>();
+  SetDeadline(state->context, call.timeout);
+  state->request.Swap(&*request);
+  state->q = q.spec();
+  state->return_lse = options.return_lse;
+  state->callback = std::move(callback);
+  RawStub& stub = *impl_->stubs[impl_->next_stub.fetch_add(1, std::memory_order_relaxed) % impl_->stubs.size()];
+  stub.UnaryCall(&state->context, impl_->attend_method, grpc::StubOptions(), &state->request, &state->response,
+                 [state](const grpc::Status& status) { state->Finish(status); });
+}
+
+absl::StatusOr<AttendResult> Client::Attend(const Tensor& q, const Tensor& k, const Tensor& v,
+                                            const AttendOptions& options, const CallOptions& call) {
+  auto rendezvous = std::make_shared<Rendezvous>();
+  AttendAsync(Rendezvous::Guard(q, rendezvous), Rendezvous::Guard(k, rendezvous), Rendezvous::Guard(v, rendezvous),
+              options, call,
+              [rendezvous](absl::StatusOr<AttendResult> answer) { rendezvous->Answer(std::move(answer)); });
+  return rendezvous->Wait();
+}
+
+absl::StatusOr<ServerInfo> Client::GetServerInfo(const CallOptions& call) {
+  grpc::ClientContext context;
+  SetDeadline(context, call.timeout);
+  v1::GetServerInfoResponse response;
+  const std::unique_ptr<v1::AttentionService::Stub> stub = v1::AttentionService::NewStub(impl_->channels.front());
+  const grpc::Status status = stub->GetServerInfo(&context, v1::GetServerInfoRequest(), &response);
+  if (!status.ok()) return ToAbsl(status, context);
+  return FromWire(response);
+}
+
+absl::Status Client::WaitUntilServing(absl::Duration timeout) {
+  using grpc::health::v1::HealthCheckResponse;
+  const absl::Time deadline = absl::Now() + timeout;
+  const std::unique_ptr<grpc::health::v1::Health::Stub> stub = grpc::health::v1::Health::NewStub(impl_->channels[0]);
+  std::string seen = "nothing answered";
+  while (absl::Now() < deadline) {
+    grpc::ClientContext context;
+    context.set_deadline(absl::ToChronoTime(deadline));
+    context.set_wait_for_ready(true);
+    HealthCheckResponse response;
+    const grpc::Status status = stub->Check(&context, grpc::health::v1::HealthCheckRequest(), &response);
+    if (status.ok() && response.status() == HealthCheckResponse::SERVING) return absl::OkStatus();
+    if (status.error_code() == grpc::StatusCode::UNIMPLEMENTED) {
+      return absl::UnimplementedError(absl::StrCat(impl_->target, " has no health service: is it a FlashCore server?"));
+    }
+    if (status.ok()) {
+      seen = absl::StrCat("it says ", HealthCheckResponse::ServingStatus_Name(response.status()));
+    } else if (status.error_code() != grpc::StatusCode::DEADLINE_EXCEEDED) {
+      seen = status.error_message();
+    }
+    absl::SleepFor(std::min(kHealthPollInterval, deadline - absl::Now()));
+  }
+  return absl::DeadlineExceededError(
+      absl::StrCat(impl_->target, " was not serving within ", absl::FormatDuration(timeout), ": ", seen));
+}
+
+}  // namespace flashcore
