@@ -1,0 +1,54 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "absl/status/status.h"
+#include "kernels/attention.h"
+#include "kernels/backends.h"
+#include "kernels/cuda/kernel_table.h"
+
+namespace flashcore {
+namespace {
+
+using ::testing::HasSubstr;
+
+TEST(CudaKernelTableTest, FindsEveryKernelByItsName) {
+  for (const cuda::Kernel& kernel : cuda::Kernels()) {
+    EXPECT_EQ(cuda::FindKernel(kernel.name), &kernel);
+    EXPECT_GT(kernel.rows_per_tile, 0);
+  }
+}
+
+TEST(CudaKernelTableTest, AutoIsOneOfThem) {
+  EXPECT_NE(cuda::FindKernel("auto"), nullptr);
+  EXPECT_EQ(cuda::FindKernel("Scalar"), nullptr);
+  EXPECT_EQ(cuda::FindKernel(""), nullptr);
+}
+
+TEST(CudaBackendTest, AnUnknownKernelIsTheCallersMistake) {
+  const absl::Status status = CreateCudaBackend(0, "steam").status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("'steam'"));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("'scalar'"));
+}
+
+TEST(CudaBackendTest, ADeviceThatIsNotThereIsUnavailable) {
+  for (const int ordinal : {-1, 1000}) {
+    const absl::Status status = CreateCudaBackend(ordinal, "auto").status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
+    EXPECT_THAT(std::string(status.message()), HasSubstr("CUDA device"));
+  }
+}
+
+TEST(CudaBackendTest, AutoFallsBackToTheCpuWithoutADevice) {
+  BackendOptions options;
+  options.device_ordinal = 1000;
+  options.num_threads = 1;
+  const auto backend = CreateBackend(options);
+  ASSERT_TRUE(backend.ok()) << backend.status();
+  EXPECT_EQ((*backend)->info().backend, "cpu");
+}
+
+}  // namespace
+}  // namespace flashcore

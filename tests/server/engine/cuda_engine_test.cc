@@ -1,0 +1,128 @@
+#include "server/engine/cuda_engine.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "kernels/attention.h"
+#include "server/engine/engine.h"
+#include "tests/kernels/harness.h"
+#include "tests/server/engine/staged_batch.h"
+
+namespace flashcore {
+namespace {
+
+using testing::Layout;
+using testing::ProblemSpec;
+using testing::StagedBatch;
+
+class CudaEngineTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    EngineOptions options;
+    options.backend.backend = "cuda";
+    options.arena_bytes = int64_t{64} << 20;
+    options.max_batch_bytes = int64_t{16} << 20;
+    auto engine = CreateEngine(options);
+    if (absl::IsUnavailable(engine.status())) GTEST_SKIP() << engine.status().message();
+    ASSERT_TRUE(engine.ok()) << engine.status();
+    engine_ = *std::move(engine);
+  }
+
+  std::unique_ptr<Lane> MakeLane() {
+    auto lane = engine_->CreateLane();
+    EXPECT_TRUE(lane.ok()) << lane.status();
+    return *std::move(lane);
+  }
+
+  std::unique_ptr<Engine> engine_;
+};
+
+// Shapes, dtypes, layouts and options that differ from problem to problem.
+std::vector<ProblemSpec> MixedBatch(size_t problems, uint64_t seed) {
+  constexpr DType kDTypes[] = {DType::kFloat16, DType::kBFloat16, DType::kFloat32};
+  std::vector<ProblemSpec> specs;
+  for (size_t i = 0; i < problems; ++i) {
+    const auto n = static_cast<int64_t>(i + seed);
+    ProblemSpec spec{.dtype = kDTypes[i % 3],
+                     .batch = 1 + n % 2,
+                     .num_qo_heads = 4,
+                     .num_kv_heads = n % 3 == 0 ? 4 : 2,
+                     .q_len = (n * 11) % 70,
+                     .kv_len = (n * 17) % 130,
+                     .head_dim = 8 * (1 + n % 16),
+                     .layout = n % 2 == 0 ? Layout::kBhsd : Layout::kBshd,
+                     .return_lse = n % 4 != 0,
+                     .seed = seed + i};
+    spec.options.causal = n % 3 == 1;
+    specs.push_back(spec);
+  }
+  return specs;
+}
+
+TEST_F(CudaEngineTest, StagesInPageLockedMemoryOfTheSizeAskedFor) {
+  EXPECT_EQ(engine_->backend().info().backend, "cuda");
+  EXPECT_EQ(engine_->arena()->capacity_bytes(), size_t{64} << 20);
+}
+
+TEST_F(CudaEngineTest, ALaneCarriesABatchThereAndBack) {
+  const auto lane = MakeLane();
+  StagedBatch batch(*engine_->arena(), MixedBatch(9, 3));
+  StageTimes times;
+  const absl::Status status = lane->Run(batch.problems(), times);
+  ASSERT_TRUE(status.ok()) << status;
+  batch.ExpectCorrect();
+  EXPECT_GT(times[Stage::kUpload], 0);
+  EXPECT_GT(times[Stage::kCompute], 0);
+  EXPECT_GT(times[Stage::kDownload], 0);
+  EXPECT_EQ(times[Stage::kQueue], 0);
+}
+
+TEST_F(CudaEngineTest, AFullBatchFits) {
+  const auto lane = MakeLane();
+  StagedBatch batch(*engine_->arena(), MixedBatch(kMaxBatchProblems, 1));
+  StageTimes times;
+  const absl::Status status = lane->Run(batch.problems(), times);
+  ASSERT_TRUE(status.ok()) << status;
+  batch.ExpectCorrect();
+}
+
+TEST_F(CudaEngineTest, EmptyTensorsAndEmptyBatchesAreFine) {
+  const auto lane = MakeLane();
+  StageTimes times;
+  EXPECT_TRUE(lane->Run({}, times).ok());
+  StagedBatch batch(*engine_->arena(), {ProblemSpec{.q_len = 0, .kv_len = 0}, ProblemSpec{.q_len = 3, .kv_len = 0}});
+  EXPECT_TRUE(lane->Run(batch.problems(), times).ok());
+  batch.ExpectCorrect();
+}
+
+TEST_F(CudaEngineTest, TwoLanesAtOnce) {
+  constexpr uint64_t kLanes = 2;
+  constexpr uint64_t kBatchesPerLane = 20;
+  std::vector<std::thread> threads;
+  threads.reserve(kLanes);
+  for (uint64_t lane_index = 0; lane_index < kLanes; ++lane_index) {
+    threads.emplace_back([this, lane_index] {
+      const auto lane = MakeLane();
+      for (uint64_t i = 0; i < kBatchesPerLane; ++i) {
+        StagedBatch batch(*engine_->arena(), MixedBatch(1 + i, 100 * lane_index + i));
+        StageTimes times;
+        const absl::Status status = lane->Run(batch.problems(), times);
+        ASSERT_TRUE(status.ok()) << status;
+        batch.ExpectCorrect();
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(engine_->arena()->used_bytes(), 0U);
+}
+
+}  // namespace
+}  // namespace flashcore
