@@ -1,0 +1,194 @@
+// flashcore_server: flags -> engine -> self-test -> scheduler -> metrics -> gRPC -> wait -> drain.
+#include <cstdlib>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "absl/flags/parse.h"
+#include "absl/flags/usage.h"
+#include "absl/flags/usage_config.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
+#include "server/config/config.h"
+#include "server/engine/engine.h"
+#include "server/rpc/server.h"
+#include "server/scheduler/scheduler.h"
+#include "server/self_test.h"
+#include "server/stop_latch.h"
+#include "server/telemetry/clock.h"
+#include "server/telemetry/logging.h"
+#include "server/telemetry/metrics.h"
+#include "server/telemetry/metrics_server.h"
+
+namespace flashcore {
+namespace {
+
+constexpr char kUsage[] =
+    R"(Serves exact attention, flashcore.v1.AttentionService, over gRPC.
+
+  flashcore_server                                       the best backend here, on 127.0.0.1:50051
+  flashcore_server --backend=cpu --cpu_threads=8         on eight CPU threads
+  flashcore_server --listen=0.0.0.0:50051                for a network that you trust: there is no authentication
+  flashcore_server --flagfile=/etc/flashcore/flags       flags from a file, one per line
+
+It logs to stderr; msg=listening carries each address as bound, msg=metrics that of the Prometheus endpoint, and
+msg=serving comes when requests are answered. SIGTERM or SIGINT drains: the health service says NOT_SERVING, new calls
+get UNAVAILABLE, accepted ones finish. A second one ends the process at once.
+
+Exit status: 0 drained; 1 could not start, the device failed, or --drain_timeout passed with calls unfinished;
+128 + signal for a second signal.)";
+
+// --help shows the flags of the server, not those of the libraries in it.
+bool IsOurFlagFile(absl::string_view file) { return absl::EndsWith(file, "server/config/config.cc"); }
+
+void SetUpFlags() {
+  absl::SetProgramUsageMessage(kUsage);
+  absl::FlagsUsageConfig config;
+  config.contains_help_flags = IsOurFlagFile;
+  config.contains_helpshort_flags = IsOurFlagFile;
+  config.version_string = [] { return std::string("flashcore_server " FLASHCORE_VERSION "\n"); };
+  absl::SetFlagsUsageConfig(config);
+}
+
+ServerFacts CollectFacts(const ServerOptions& options, const BackendInfo& backend) {
+  return {.version = FLASHCORE_VERSION,
+          .backend = backend.backend,
+          .device = backend.device,
+          .kernel = backend.kernel,
+          .max_queue_length = options.scheduler.max_queue_length,
+          .max_bytes_in_flight = options.engine.arena_bytes,
+          .max_message_bytes = options.max_message_bytes,
+          .max_batch_requests = options.scheduler.max_batch_requests,
+          .max_batch_bytes = options.scheduler.max_batch_bytes,
+          .lanes = LaneCount(options.scheduler.lanes, backend)};
+}
+
+RpcOptions ToRpcOptions(const ServerOptions& options) {
+  return {.listen_addresses = options.listen_addresses,
+          .unix_socket = options.unix_socket,
+          .max_message_bytes = options.max_message_bytes,
+          .max_stream_in_flight = options.max_stream_in_flight,
+          .max_concurrent_streams = options.max_concurrent_streams,
+          .grpc_memory_bytes = options.grpc_memory_bytes,
+          .reflection = options.reflection};
+}
+
+// The server's parts, each after what it needs: destruction goes the other way.
+struct Parts {
+  std::shared_ptr<StopLatch> stop = std::make_shared<StopLatch>();
+  std::unique_ptr<Engine> engine;
+  ServerFacts facts;
+  std::unique_ptr<Metrics> metrics;
+  std::unique_ptr<Scheduler> scheduler;
+  std::unique_ptr<MetricsServer> metrics_server;  // None if not asked for.
+  std::unique_ptr<RpcServer> rpc;
+};
+
+absl::Status StartEngine(const ServerOptions& options, Parts& parts) {
+  absl::StatusOr<std::unique_ptr<Engine>> engine = CreateEngine(options.engine);
+  if (!engine.ok()) return engine.status();
+  parts.engine = *std::move(engine);
+  return SelfTest(*parts.engine);
+}
+
+absl::Status StartScheduler(const ServerOptions& options, Parts& parts) {
+  parts.facts = CollectFacts(options, parts.engine->backend().info());
+  parts.metrics = std::make_unique<Metrics>(parts.facts);
+  parts.metrics->SetBytesInFlightSource(
+      [arena = parts.engine->arena()] { return static_cast<int64_t>(arena->used_bytes()); });
+  absl::StatusOr<std::unique_ptr<Scheduler>> scheduler = Scheduler::Create(
+      *parts.engine, options.scheduler, *parts.metrics, SteadyClock(),
+      [stop = parts.stop](const absl::Status& fault) { stop->Stop({.device_fault = true, .text = fault.ToString()}); });
+  if (!scheduler.ok()) return scheduler.status();
+  parts.scheduler = *std::move(scheduler);
+  return absl::OkStatus();
+}
+
+absl::Status StartMetricsServer(const ServerOptions& options, Parts& parts) {
+  const std::string& address = options.metrics_address;
+  if (address.empty()) return absl::OkStatus();
+  absl::StatusOr<std::unique_ptr<MetricsServer>> server = MetricsServer::Start(address, *parts.metrics);
+  if (!server.ok()) return server.status();
+  parts.metrics_server = *std::move(server);
+  LogInfo("metrics",
+          {{"address", absl::StrCat(address.substr(0, address.rfind(':')), ":", parts.metrics_server->port())}});
+  return absl::OkStatus();
+}
+
+absl::Status StartRpc(const ServerOptions& options, Parts& parts) {
+  absl::StatusOr<std::unique_ptr<RpcServer>> rpc =
+      RpcServer::Start(ToRpcOptions(options), parts.facts, parts.engine->backend().info().dtypes, *parts.scheduler,
+                       *parts.metrics, SteadyClock());
+  if (!rpc.ok()) return rpc.status();
+  parts.rpc = *std::move(rpc);
+  for (const std::string& address : parts.rpc->addresses()) LogInfo("listening", {{"address", address}});
+  return absl::OkStatus();
+}
+
+absl::Status Start(const ServerOptions& options, Parts& parts) {
+  for (auto* step : {StartEngine, StartScheduler, StartMetricsServer, StartRpc}) {
+    absl::Status status = step(options, parts);
+    if (!status.ok()) return status;
+  }
+  const ServerFacts& facts = parts.facts;
+  LogInfo("serving", {{"version", facts.version},
+                      {"backend", facts.backend},
+                      {"device", facts.device},
+                      {"kernel", facts.kernel},
+                      {"lanes", facts.lanes},
+                      {"max_queue_length", facts.max_queue_length},
+                      {"staging_bytes", facts.max_bytes_in_flight},
+                      {"max_message_bytes", facts.max_message_bytes},
+                      {"max_batch_requests", facts.max_batch_requests},
+                      {"max_batch_bytes", facts.max_batch_bytes},
+                      {"max_stream_in_flight", options.max_stream_in_flight},
+                      {"max_concurrent_streams", options.max_concurrent_streams},
+                      {"grpc_memory_bytes", options.grpc_memory_bytes}});
+  return absl::OkStatus();
+}
+
+// From the reason to stop to the exit status.
+int Drain(const ServerOptions& options, const StopReason& reason, Parts& parts) {
+  if (reason.device_fault) {
+    LogError("device failed", {{"status", reason.text}});
+  } else {
+    LogInfo("draining", {{"reason", reason.text}, {"timeout", absl::FormatDuration(options.drain_timeout)}});
+  }
+  parts.rpc->StartDrain();
+  if (!parts.rpc->WaitForCalls(options.drain_timeout)) {
+    LogError("drain timed out", {{"timeout", absl::FormatDuration(options.drain_timeout)}});
+    // What is on the device cannot be called back; ending here is the promise that --drain_timeout makes.
+    std::_Exit(EXIT_FAILURE);
+  }
+  return reason.device_fault ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+int Run() {
+  const absl::StatusOr<ServerOptions> options = ServerOptionsFromFlags();
+  if (!options.ok()) {
+    LogError("bad flags", {{"status", options.status()}});
+    return EXIT_FAILURE;
+  }
+  SetUpLogging(options->log_level, options->log_format);
+  Parts parts;
+  WatchStopSignals(parts.stop);
+  if (absl::Status status = Start(*options, parts); !status.ok()) {
+    LogError("cannot start", {{"status", status}});
+    return EXIT_FAILURE;
+  }
+  const int exit_status = Drain(*options, parts.stop->Wait(), parts);
+  parts.rpc.reset();
+  LogInfo("stopped", {{"exit_status", exit_status}});
+  return exit_status;
+}
+
+}  // namespace
+}  // namespace flashcore
+
+int main(int argc, char** argv) {
+  flashcore::BlockStopSignals();
+  flashcore::SetUpFlags();
+  absl::ParseCommandLine(argc, argv);
+  return flashcore::Run();
+}

@@ -1,0 +1,158 @@
+#include "server/rpc/attend_call.h"
+
+#include <utility>
+
+#include "server/rpc/message_view.h"
+#include "server/rpc/staging.h"
+
+namespace flashcore {
+namespace {
+
+// Where `pointer`, a const view into `block`, may be written.
+std::byte* Writable(const HostBlock& block, const void* pointer) {
+  return block.data() + (static_cast<const std::byte*>(pointer) - block.data());
+}
+
+int64_t OutputBytes(const AttentionProblem& problem) {
+  const int64_t o_bytes = QueryElements(problem) * static_cast<int64_t>(SizeOf(problem.dtype));
+  const int64_t lse_bytes = LseElements(problem) * static_cast<int64_t>(sizeof(float));
+  return problem.lse == nullptr ? o_bytes : o_bytes + lse_bytes;
+}
+
+}  // namespace
+
+AttendCall::AttendCall(const RpcServices& services, Method method, int64_t deadline_ns)
+    : services_(services),
+      method_(method),
+      deadline_ns_(deadline_ns),
+      arrived_ns_(services.clock.NowNs()),
+      lap_ns_(arrived_ns_) {}
+
+void AttendCall::Start(grpc::ByteBuffer& message, absl::AnyInvocable<void()> on_answer) {
+  on_answer_ = std::move(on_answer);
+  absl::Status status;
+  {
+    const MessageView view(message);
+    status = Receive(view.chunks());
+    if (status.ok()) status = Admit();
+    if (status.ok()) CopyTensors(view.chunks());
+  }
+  if (!status.ok()) {
+    Answer(status);
+    return;
+  }
+  request_->done = [this](const absl::Status& outcome) { Answer(outcome); };
+  services_.scheduler.Submit(request_);
+}
+
+absl::Status AttendCall::Receive(WireChunks chunks) {
+  WireStreamRequest wire;
+  absl::Status status;
+  if (method_ == Method::kAttendStream) {
+    status = ReadAttendStreamRequest(chunks, wire);
+    stream_id_ = wire.id;
+  } else {
+    status = ReadAttendRequest(chunks, wire.request);
+  }
+  if (status.ok()) {
+    absl::StatusOr<CheckedRequest> checked = CheckRequest(wire.request);
+    status = checked.status();
+    if (checked.ok()) checked_ = *checked;
+  }
+  if (!status.ok()) services_.metrics.RecordRejection(Rejection::kInvalid);
+  record_.bytes_in = static_cast<int64_t>(checked_.q.length_bytes + checked_.k.length_bytes + checked_.v.length_bytes);
+  record_.stages[Stage::kReceive] = Lap();
+  return status;
+}
+
+absl::Status AttendCall::Admit() {
+  absl::StatusOr<std::shared_ptr<Request>> request =
+      services_.scheduler.Admit(checked_.problem, checked_.return_lse, deadline_ns_);
+  record_.stages[Stage::kAdmit] = Lap();
+  if (!request.ok()) return request.status();
+  request_ = *std::move(request);
+  const MutexLock lock(mutex_);
+  if (cancelled_) return absl::CancelledError("the caller cancelled");
+  cancellable_ = request_;
+  return absl::OkStatus();
+}
+
+void AttendCall::CopyTensors(WireChunks chunks) {
+  const AttentionProblem& problem = request_->problem;
+  CopyRange(chunks, checked_.q, Writable(request_->input, problem.q));
+  CopyRange(chunks, checked_.k, Writable(request_->input, problem.k));
+  CopyRange(chunks, checked_.v, Writable(request_->input, problem.v));
+  record_.stages[Stage::kStage] = Lap();
+}
+
+void AttendCall::Cancel() {
+  std::shared_ptr<Request> request;
+  {
+    const MutexLock lock(mutex_);
+    cancelled_ = true;
+    request = cancellable_;
+  }
+  if (request != nullptr) services_.scheduler.Cancel(request);
+}
+
+void AttendCall::Answer(const absl::Status& status) {
+  answered_ns_ = services_.clock.NowNs();
+  status_ = status;
+  // gRPC cancels a call whose deadline passes: to the metrics the two are different things.
+  if (absl::IsCancelled(status) && answered_ns_ >= deadline_ns_) {
+    status_ = absl::DeadlineExceededError("the deadline passed while the request waited");
+  }
+  // On the stack, as it may end in the destruction of this call.
+  absl::AnyInvocable<void()> on_answer = std::move(on_answer_);
+  on_answer();
+}
+
+int64_t AttendCall::Lap() {
+  const int64_t now_ns = services_.clock.NowNs();
+  return now_ns - std::exchange(lap_ns_, now_ns);
+}
+
+grpc::ByteBuffer AttendCall::TakeAnswer() {
+  if (!status_.ok()) return WriteStreamError(stream_id_, status_);
+  record_.bytes_out = OutputBytes(request_->problem);
+  return method_ == Method::kAttendStream ? WriteStreamResponse(stream_id_, BuildAnswer())
+                                          : WriteAttendResponse(BuildAnswer());
+}
+
+AttendAnswer AttendCall::BuildAnswer() {
+  AttendAnswer answer{
+      .problem = request_->problem, .layout = checked_.q_layout, .timing = {}, .output = std::move(request_->output)};
+  v1::Timing& timing = answer.timing;
+  timing.set_receive_ns(record_.stages[Stage::kReceive]);
+  timing.set_admit_ns(record_.stages[Stage::kAdmit]);
+  timing.set_stage_ns(record_.stages[Stage::kStage]);
+  timing.set_queue_ns(request_->times[Stage::kQueue]);
+  timing.set_upload_ns(request_->times[Stage::kUpload]);
+  timing.set_compute_ns(request_->times[Stage::kCompute]);
+  timing.set_download_ns(request_->times[Stage::kDownload]);
+  timing.set_total_ns(services_.clock.NowNs() - arrived_ns_);
+  timing.set_batch_size(static_cast<int32_t>(request_->batch_size));
+  timing.set_kernel(request_->kernel);
+  return answer;
+}
+
+void AttendCall::Finish(bool delivered) {
+  const int64_t now_ns = services_.clock.NowNs();
+  if (request_ != nullptr) {
+    for (const Stage stage : {Stage::kQueue, Stage::kUpload, Stage::kCompute, Stage::kDownload}) {
+      record_.stages[stage] = request_->times[stage];
+    }
+  }
+  if (status_.ok() && !delivered) {
+    record_.code = now_ns >= deadline_ns_ ? absl::StatusCode::kDeadlineExceeded : absl::StatusCode::kCancelled;
+  } else {
+    record_.code = status_.code();
+  }
+  if (record_.code != absl::StatusCode::kOk) record_.bytes_out = 0;
+  record_.method = method_;
+  record_.stages[Stage::kSend] = now_ns - answered_ns_;
+  record_.total_ns = now_ns - arrived_ns_;
+  services_.metrics.RecordCall(record_);
+}
+
+}  // namespace flashcore
