@@ -35,7 +35,7 @@ FORBIDDEN_INCLUDES = [
 ]
 
 NOLINT = re.compile(r"NOLINT(?!END)(\w*)")
-NOLINT_WITH_REASON = re.compile(r"NOLINT(NEXTLINE|BEGIN)?\([\w.,* -]+\):? +\S+ +\S+")
+NOLINT_WITH_REASON = re.compile(r"NOLINT(NEXTLINE|BEGIN)?(\([\w.,* -]+\))?: +\S+ +\S+")
 OPEN_TASK = re.compile(r"\b(" + "|".join(["TO" + "DO", "FIX" + "ME", "XX" + "X"]) + r")\b")
 ENVIRONMENT = re.compile(r"\b(secure_)?" + "get" + r"env\b")
 ABSOLUTE_PATH = re.compile(r"(?<![\w./:*$}>)\]\"<-])/([a-z]+)/[a-z]")
@@ -79,7 +79,7 @@ def check_lines(tree, path, lines):
             if ENVIRONMENT.search(line):
                 tree.report(path, number, "configuration comes from flags, not from the environment")
             if NOLINT.search(line) and not NOLINT_WITH_REASON.search(line):
-                tree.report(path, number, "NOLINT names its check and gives a reason: NOLINT(check): because ...")
+                tree.report(path, number, "NOLINT gives a reason: NOLINT(check): because ...")
             for folder, pattern in FORBIDDEN_INCLUDES:
                 if str(path).startswith(folder) and pattern.search(line):
                     tree.report(path, number, f"{folder} may not include this")
@@ -124,9 +124,9 @@ def check_python_functions(tree, path, text):
 
 
 def check_registered(tree, path):
-    cmake = ROOT / path.parent / "CMakeLists.txt"
-    above = ROOT / path.parent.parent / "CMakeLists.txt"
-    named = [file.read_text(encoding="utf-8") for file in (cmake, above) if file.is_file()]
+    folders = (ROOT / path.parent, ROOT / path.parent.parent)
+    named = [file.read_text(encoding="utf-8") for folder in folders
+             for file in [folder / "CMakeLists.txt", *folder.glob("*.cmake")] if file.is_file()]
     if not any(re.search(rf"(?<![\w-]){re.escape(path.name)}\b", text) for text in named):
         tree.report(path, 1, "not named in a CMakeLists.txt: nothing builds it")
 
