@@ -220,8 +220,7 @@ void AccumulatePlainErrors(const AttentionProblem& problem, int64_t batch, int64
   const std::vector<float> q = LoadHead(problem, problem.q, problem.q_strides, batch, head, problem.q_len);
   const std::vector<float> k = LoadHead(problem, problem.k, problem.k_strides, batch, kv_head, problem.kv_len);
   const std::vector<float> v = LoadHead(problem, problem.v, problem.v_strides, batch, kv_head, problem.kv_len);
-  const int64_t step = std::max<int64_t>(1, problem.q_len / kPlainRowsPerHead);
-  for (int64_t row = (problem.q_len - 1) % step; row < problem.q_len; row += step) {
+  for (const int64_t row : SampleRows(problem.q_len)) {
     const KeyRange visible = VisibleKeys(problem, row);
     const float* q_row = q.data() + row * problem.head_dim;
     const int64_t index = (batch * problem.num_qo_heads + head) * problem.q_len + row;
