@@ -5,6 +5,7 @@
 #include <grpcpp/health_check_service_interface.h>
 #include <grpcpp/resource_quota.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -74,12 +75,14 @@ void SetConnectionHabits(grpc::ServerBuilder& builder) {
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, kMinClientPingIntervalMs);
 }
 
-// Reflection for one server; gRPC's usual way adds it to every server of the process.
-class ReflectionOption final : public grpc::ServerBuilderOption {
+// Takes reflection out of one server: once its library is there, every server of the process gets it.
+class WithoutReflection final : public grpc::ServerBuilderOption {
  public:
   void UpdateArguments(grpc::ChannelArguments* /*arguments*/) override {}
   void UpdatePlugins(std::vector<std::unique_ptr<grpc::ServerBuilderPlugin>>* plugins) override {
-    plugins->push_back(std::make_unique<grpc::reflection::ProtoServerReflectionPlugin>());
+    const std::string name = grpc::reflection::ProtoServerReflectionPlugin().name();
+    const auto is_reflection = [&name](const auto& plugin) { return plugin->name() == name; };
+    plugins->erase(std::remove_if(plugins->begin(), plugins->end(), is_reflection), plugins->end());
   }
 };
 
@@ -109,10 +112,11 @@ class GrpcServer final : public RpcServer {
 };
 
 absl::Status GrpcServer::Listen(const RpcOptions& options) {
-  // A switch of the process: every server built from here on has the service.
+  // Switches of the process: every server built from here on has these services.
   grpc::EnableDefaultHealthCheckService(true);
+  grpc::reflection::InitProtoReflectionServerBuilderPlugin();
   grpc::ServerBuilder builder;
-  if (options.reflection) builder.SetOption(std::make_unique<ReflectionOption>());
+  if (!options.reflection) builder.SetOption(std::make_unique<WithoutReflection>());
   SetBounds(options, builder);
   SetConnectionHabits(builder);
   std::vector<int> ports(options.listen_addresses.size());

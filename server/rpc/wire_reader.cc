@@ -17,6 +17,8 @@ namespace {
 using google::protobuf::internal::WireFormatLite;
 using google::protobuf::io::CodedInputStream;
 
+constexpr int kMaxTagBytes = 5;
+
 constexpr uint32_t Tag(int field, WireFormatLite::WireType type) {
   return (static_cast<uint32_t>(field) << WireFormatLite::kTagTypeBits) | static_cast<uint32_t>(type);
 }
@@ -127,8 +129,14 @@ bool WireWalker::NextTag(uint32_t& tag) {
   if (--fields_left_ < 0) {
     return Fail(message_, absl::StrCat("got a message of more than ", kMaxWireFields, " fields, want fewer"));
   }
-  tag = input_.ReadTagNoLastTag();
-  return WireFormatLite::GetTagFieldNumber(tag) != 0 || Malformed();
+  uint64_t value = 0;
+  const int start = input_.CurrentPosition();
+  if (!ReadVarint(value)) return false;
+  // As the generated parser: a tag has 32 bits, in no more bytes than those need.
+  const bool well_formed =
+      value <= std::numeric_limits<uint32_t>::max() && input_.CurrentPosition() - start <= kMaxTagBytes;
+  tag = static_cast<uint32_t>(value);
+  return (well_formed && WireFormatLite::GetTagFieldNumber(tag) != 0) || Malformed();
 }
 
 template <typename OnField>
