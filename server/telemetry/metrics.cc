@@ -27,7 +27,7 @@ constexpr std::array<const char*, kNumMethods> kMethodNames = {"Attend", "Attend
 constexpr std::array<const char*, kNumRejections> kRejectionNames = {
     "invalid", "unsupported", "too_large", "queue_full", "memory_full", "draining", "deadline", "device_fault"};
 
-// Seven bounds per decade, so that an interpolated quantile is within a quarter of the truth.
+// Seven bounds per decade: neighbours are at most half apart, and an interpolated quantile errs by less.
 constexpr std::array kBoundsPerDecade = {1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.5};
 // Stages reach down to a small kernel, requests to a local round trip.
 constexpr double kLeastStageSeconds = 1e-6;
@@ -53,8 +53,8 @@ std::vector<double> DurationBounds(double least, double greatest) {
 }
 
 std::vector<double> GeometricBounds(double least, double greatest, double factor) {
-  std::vector<double> bounds;
-  for (double bound = least; bound <= greatest; bound *= factor) bounds.push_back(bound);
+  std::vector<double> bounds = {least};
+  while (bounds.back() * factor <= greatest) bounds.push_back(bounds.back() * factor);
   return bounds;
 }
 

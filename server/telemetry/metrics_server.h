@@ -14,12 +14,13 @@ class Exposer;
 
 namespace flashcore {
 
-// Serves from its own threads from Start to destruction, which waits for scrapes in progress.
+// Serves from its own threads from Start to destruction, which waits for scrapes in progress and takes up to 2 s: that
+// is how often the HTTP library looks whether it should stop.
 class MetricsServer {
  public:
-  // Listens on `address`, "host:port" with a numeric host ("127.0.0.1", "[::1]") or "localhost"; port 0: the kernel
-  // chooses. The metrics must outlive the server.
-  // INVALID_ARGUMENT: not such an address. UNAVAILABLE: cannot listen there.
+  // Listens on `address`, "host:port" with an IPv4 address or "localhost"; port 0: the kernel chooses.
+  // The metrics must outlive the server.
+  // UNAVAILABLE: cannot listen there, for whatever reason. INVALID_ARGUMENT: more than one address.
   static absl::StatusOr<std::unique_ptr<MetricsServer>> Start(absl::string_view address, const Metrics& metrics);
 
   ~MetricsServer();

@@ -74,6 +74,7 @@ TEST_F(AdmissionTest, SizesWhoseSumOverflowsAreTooLarge) {
   problem.q_len = problem.kv_len = std::numeric_limits<int64_t>::max() / 32;
   ASSERT_TRUE(ValidateProblem(problem).ok()) << ValidateProblem(problem);
   EXPECT_EQ(AdmitError(problem).code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(Rejections("too_large"), 1);
 }
 
 TEST_F(AdmissionTest, WhatTheBackendLacks) {

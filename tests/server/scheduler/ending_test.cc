@@ -35,15 +35,15 @@ TEST_F(EndingTest, AnExpiredRequestLeavesBeforeTheLaunch) {
   ExpectNothingLeft();
 }
 
-TEST_F(EndingTest, ExpiredRequestsTakeNoneOfTheBudget) {
-  Start({.max_batch_requests = 1});
+TEST_F(EndingTest, ExpiredRequestsTakeNoneOfTheBudgets) {
+  Start({.max_batch_requests = 2, .max_batch_bytes = 2 * kProblemBytes});
   const Call running = Occupy();
   const Call expiring = Submit(Problem(2), clock_.NowNs() + 1);
-  const Call lasting = Submit(Problem(3));
-  const Call expiring_too = Submit(Problem(4), clock_.NowNs() + 1);
+  const std::vector<Call> lasting = {Submit(Problem(3)), Submit(Problem(4))};
+  const Call expiring_too = Submit(Problem(5), clock_.NowNs() + 1);
   clock_.AdvanceNs(1);
   engine_.device().Release(0);
-  EXPECT_THAT(KvLens(engine_.device().AwaitBatch(1)), ElementsAre(3));
+  EXPECT_THAT(KvLens(engine_.device().AwaitBatch(1)), ElementsAre(3, 4));
   EXPECT_EQ(expiring.Wait(), absl::StatusCode::kDeadlineExceeded);
   EXPECT_EQ(expiring_too.Wait(), absl::StatusCode::kDeadlineExceeded);
 }
