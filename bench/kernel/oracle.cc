@@ -162,7 +162,9 @@ double MaxDifference(DType dtype, absl::Span<const float> a, absl::Span<const fl
   const double rounding = RelativeRounding(dtype);
   double largest = 0.0;
   for (size_t i = 0; i < a.size(); ++i) {
-    largest = std::max(largest, AbsError(a[i], b[i]) - rounding * std::abs(static_cast<double>(b[i])));
+    const double excess = AbsError(a[i], b[i]) - rounding * std::abs(static_cast<double>(b[i]));
+    if (std::isnan(excess)) return std::numeric_limits<double>::infinity();
+    largest = std::max(largest, excess);
   }
   return largest;
 }
