@@ -68,7 +68,7 @@ describe_machine() {
     nvidia-smi --query-gpu=name,memory.total,power.limit,clocks.max.sm --format=csv,noheader | sed 's/^/gpu       /'
     nvidia-smi --query-gpu=driver_version --format=csv,noheader | sed 's/^/driver    /'
   fi
-  sed -n 's/^model name[^:]*: /cpu       /p' /proc/cpuinfo | sort | uniq -c | sed 's/^ *\([0-9]*\) cpu  /cpu      \1 x/'
+  sed -n 's/^model name[^:]*: */cpu       /p' /proc/cpuinfo | sort | uniq -c | sed 's/^ *\([0-9]*\) cpu  /cpu      \1 x/'
   sed -n 's/^PRETTY_NAME="\(.*\)"/system    \1/p' /etc/os-release
   cat "$bundle/VERSION"
 }

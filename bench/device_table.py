@@ -68,10 +68,13 @@ def main():
         cells, passed = load_row(work, name)
         good &= passed
         print(LOAD_ROW.format(*cells))
-    server = exit_status(work, "server")
-    good &= server == 0
-    print(f"\nthe server drained and exited with status {server}")
-    print("all passed" if good else "NOT all passed")
+    print()
+    for name in names:
+        status = exit_status(work, name)
+        good &= status == 0
+        if status != 0:
+            print(f"{name} exited with status {status}")
+    print("everything passed" if good else "NOT everything passed")
     return 0 if good else 1
 
 

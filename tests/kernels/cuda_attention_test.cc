@@ -18,6 +18,7 @@
 #include "kernels/cuda/kernel_table.h"
 #include "kernels/cuda/runtime.h"
 #include "tests/kernels/cuda_runner.h"
+#include "tests/kernels/grid.h"
 #include "tests/kernels/harness.h"
 
 namespace flashcore::testing {
@@ -35,10 +36,10 @@ class CudaAttentionTest : public ::testing::TestWithParam<std::string> {
     backend_ = *std::move(backend);
   }
 
-  void ExpectAllCorrect(const std::vector<ProblemSpec>& specs) {
-    for (size_t first = 0; first < specs.size(); first += kMaxBatchProblems) {
-      const auto batch = absl::MakeConstSpan(specs).subspan(first, kMaxBatchProblems);
-      ExpectCorrect(DeviceRunner(*backend_), batch);
+  void ExpectAllCorrect(const std::vector<GridCase>& grid) {
+    for (const GridCase& grid_case : grid) {
+      SCOPED_TRACE(grid_case.name);
+      ExpectCorrect(DeviceRunner(*backend_), grid_case.specs);
     }
   }
 
@@ -60,118 +61,15 @@ TEST_P(CudaAttentionTest, SaysWhatItIs) {
   EXPECT_TRUE(backend_->info().device_memory);
 }
 
-TEST_P(CudaAttentionTest, FoundingCases) {
-  struct Shape {
-    int64_t batch, heads, len, head_dim;
-  };
-  std::vector<ProblemSpec> specs;
-  for (const Shape& s :
-       {Shape{1, 1, 32, 64}, Shape{1, 2, 64, 64}, Shape{1, 4, 128, 64}, Shape{1, 8, 512, 64}, Shape{4, 8, 256, 64}}) {
-    for (const uint64_t seed : {0, 42, 12345}) {
-      specs.push_back({.dtype = DType::kFloat16,
-                       .batch = s.batch,
-                       .num_qo_heads = s.heads,
-                       .q_len = s.len,
-                       .head_dim = s.head_dim,
-                       .seed = seed});
-    }
-  }
-  ExpectAllCorrect(specs);
+TEST_P(CudaAttentionTest, FoundingGrid) {
+  for (const DType dtype : kDTypes) ExpectAllCorrect(FoundingGrid(dtype));
 }
 
-TEST_P(CudaAttentionTest, Lengths) {
-  const std::vector<std::pair<int64_t, int64_t>> lengths = {
-      {1, 1},     {1, 239},     {239, 1},     {3, 799},     {799, 3},    {511, 1},   {113, 203},
-      {108, 256}, {1023, 1024}, {1024, 1023}, {2048, 3577}, {16, 20000}, {1, 131072}};
-  std::vector<ProblemSpec> specs;
-  for (size_t i = 0; i < lengths.size(); ++i) {
-    for (const bool causal : {false, true}) {
-      ProblemSpec spec{.dtype = kDTypes[i % kDTypes.size()], .q_len = lengths[i].first, .kv_len = lengths[i].second};
-      spec.options.causal = causal;
-      specs.push_back(spec);
-    }
-  }
-  ExpectAllCorrect(specs);
+TEST_P(CudaAttentionTest, BugGrid) {
+  for (const DType dtype : kDTypes) ExpectAllCorrect(BugGrid(dtype));
 }
 
-TEST_P(CudaAttentionTest, HeadDims) {
-  std::vector<ProblemSpec> specs;
-  for (const int64_t head_dim : {1, 8, 31, 32, 40, 59, 64, 65, 80, 96, 111, 127, 128, 129, 160, 192, 255, 256}) {
-    for (const DType dtype : kDTypes) {
-      ProblemSpec spec{.dtype = dtype, .num_qo_heads = 2, .q_len = 37, .kv_len = 75, .head_dim = head_dim};
-      spec.options.causal = head_dim % 2 == 0;
-      specs.push_back(spec);
-    }
-  }
-  ExpectAllCorrect(specs);
-}
-
-TEST_P(CudaAttentionTest, HeadGroupsLayoutsAndGaps) {
-  std::vector<ProblemSpec> specs;
-  for (const int64_t group : {1, 4, 7, 8}) {
-    for (const int64_t kv_heads : {1, 3}) {
-      for (const Layout layout : {Layout::kBhsd, Layout::kBshd}) {
-        for (const int64_t gap : {0, 5}) {
-          specs.push_back({.dtype = kDTypes[specs.size() % kDTypes.size()],
-                           .batch = 2,
-                           .num_qo_heads = group * kv_heads,
-                           .num_kv_heads = kv_heads,
-                           .q_len = 19,
-                           .kv_len = 45,
-                           .layout = layout,
-                           .row_gap = gap,
-                           .head_gap = 2 * gap});
-        }
-      }
-    }
-  }
-  ExpectAllCorrect(specs);
-}
-
-TEST_P(CudaAttentionTest, Windows) {
-  std::vector<ProblemSpec> specs;
-  for (const bool causal : {false, true}) {
-    for (const int64_t left : {int64_t{-1}, int64_t{0}, int64_t{3}, int64_t{33}, int64_t{533}}) {
-      for (const int64_t right : {int64_t{-1}, int64_t{0}, int64_t{7}, std::numeric_limits<int64_t>::max()}) {
-        ProblemSpec spec{.dtype = kDTypes[specs.size() % kDTypes.size()], .q_len = 150, .kv_len = 301};
-        spec.options.causal = causal;
-        spec.options.window_left = left;
-        spec.options.window_right = right;
-        specs.push_back(spec);
-        std::swap(spec.q_len, spec.kv_len);
-        specs.push_back(spec);
-      }
-    }
-  }
-  ExpectAllCorrect(specs);
-}
-
-TEST_P(CudaAttentionTest, SoftCapsAndScales) {
-  std::vector<ProblemSpec> specs;
-  for (const float soft_cap : {0.0F, 1.0F, 30.0F, 50.0F}) {
-    for (const float sm_scale : {0.0F, 0.01F, 1.0F}) {
-      for (const DType dtype : kDTypes) {
-        ProblemSpec spec{.dtype = dtype, .q_len = 65, .kv_len = 130, .q_scale = 5.0F};
-        spec.options.logits_soft_cap = soft_cap;
-        spec.options.sm_scale = sm_scale;
-        specs.push_back(spec);
-      }
-    }
-  }
-  ExpectAllCorrect(specs);
-}
-
-TEST_P(CudaAttentionTest, LargeValues) {
-  std::vector<ProblemSpec> specs;
-  for (const DType dtype : kDTypes) {
-    specs.push_back({.dtype = dtype, .q_len = 100, .kv_len = 333, .q_scale = 5.0F, .k_scale = 3.0F, .v_scale = 3.0F});
-  }
-  // Logits of some +-2.5e5.
-  for (const DType dtype : {DType::kFloat16, DType::kBFloat16}) {
-    specs.push_back({.dtype = dtype, .q_len = 100, .kv_len = 333, .q_scale = 300.0F, .k_scale = 300.0F});
-  }
-  ExpectAllCorrect(specs);
-}
+TEST_P(CudaAttentionTest, LongGrid) { ExpectAllCorrect(LongGrid(DType::kFloat16)); }
 
 TEST_P(CudaAttentionTest, APeakedRow) {
   for (const DType dtype : kDTypes) {
@@ -197,17 +95,9 @@ TEST_P(CudaAttentionTest, RowsWithoutKeysAreZero) {
   EXPECT_TRUE(Matches(problem, ComputeExpected(problem)));
 }
 
-TEST_P(CudaAttentionTest, EmptySequencesInABatch) {
-  std::vector<ProblemSpec> specs;
-  for (const DType dtype : kDTypes) {
-    specs.push_back({.dtype = dtype, .q_len = 0, .kv_len = 0});
-    specs.push_back({.dtype = dtype, .q_len = 0, .kv_len = 9});
-    specs.push_back({.dtype = dtype, .num_qo_heads = 3, .q_len = 9, .kv_len = 0});
-    specs.push_back({.dtype = dtype, .q_len = 9, .kv_len = 9});
-  }
-  ExpectAllCorrect(specs);
-  ExpectAllCorrect({specs[0], specs[1]});
+TEST_P(CudaAttentionTest, NothingToDoIsDone) {
   EXPECT_TRUE(backend_->Launch({}, nullptr).ok());
+  ExpectAllCorrect({{.name = "NoRows", .specs = {{.q_len = 0, .kv_len = 0}, {.q_len = 0, .kv_len = 9}}}});
 }
 
 // What is broken in one row or head stays there; Matches takes NaN only where the reference has it.
@@ -250,7 +140,7 @@ std::vector<ProblemSpec> MixedBatch(size_t problems) {
 
 TEST_P(CudaAttentionTest, MixedBatchesOfEverySize) {
   for (const size_t problems : {size_t{2}, cuda::kSmallBatch, cuda::kSmallBatch + 1, kMaxBatchProblems}) {
-    ExpectAllCorrect(MixedBatch(problems));
+    ExpectCorrect(DeviceRunner(*backend_), MixedBatch(problems));
   }
 }
 

@@ -28,13 +28,15 @@ class CudaEngineTest : public ::testing::Test {
   void SetUp() override {
     EngineOptions options;
     options.backend.backend = "cuda";
-    options.arena_bytes = int64_t{64} << 20;
-    options.max_batch_bytes = int64_t{16} << 20;
+    options.arena_bytes = static_cast<int64_t>(kArenaBytes);
+    options.max_batch_bytes = int64_t{32} << 20;
     auto engine = CreateEngine(options);
     if (absl::IsUnavailable(engine.status())) GTEST_SKIP() << engine.status().message();
     ASSERT_TRUE(engine.ok()) << engine.status();
     engine_ = *std::move(engine);
   }
+
+  static constexpr size_t kArenaBytes = size_t{64} << 20;
 
   std::unique_ptr<Lane> MakeLane() {
     auto lane = engine_->CreateLane();
@@ -69,7 +71,7 @@ std::vector<ProblemSpec> MixedBatch(size_t problems, uint64_t seed) {
 
 TEST_F(CudaEngineTest, StagesInPageLockedMemoryOfTheSizeAskedFor) {
   EXPECT_EQ(engine_->backend().info().backend, "cuda");
-  EXPECT_EQ(engine_->arena()->capacity_bytes(), size_t{64} << 20);
+  EXPECT_EQ(engine_->arena()->capacity_bytes(), kArenaBytes);
 }
 
 TEST_F(CudaEngineTest, ALaneCarriesABatchThereAndBack) {
@@ -90,6 +92,25 @@ TEST_F(CudaEngineTest, AFullBatchFits) {
   StagedBatch batch(*engine_->arena(), MixedBatch(kMaxBatchProblems, 1));
   StageTimes times;
   const absl::Status status = lane->Run(batch.problems(), times);
+  ASSERT_TRUE(status.ok()) << status;
+  batch.ExpectCorrect();
+}
+
+// Many small tensors take more room on the device, each rounded up, than their bytes.
+TEST_F(CudaEngineTest, PaddingDoesNotCountAgainstTheBatch) {
+  const std::vector<ProblemSpec> specs(kMaxBatchProblems, {.q_len = 1, .head_dim = 1});
+  constexpr int64_t kBytesPerProblem = 5 * sizeof(float);  // Q, K, V, O, LSE.
+  EngineOptions options;
+  options.backend.backend = "cuda";
+  options.arena_bytes = int64_t{1} << 20;
+  options.max_batch_bytes = static_cast<int64_t>(specs.size()) * kBytesPerProblem;
+  const auto engine = CreateEngine(options);
+  ASSERT_TRUE(engine.ok()) << engine.status();
+  const auto lane = (*engine)->CreateLane();
+  ASSERT_TRUE(lane.ok()) << lane.status();
+  StagedBatch batch(*(*engine)->arena(), specs);
+  StageTimes times;
+  const absl::Status status = (*lane)->Run(batch.problems(), times);
   ASSERT_TRUE(status.ok()) << status;
   batch.ExpectCorrect();
 }
