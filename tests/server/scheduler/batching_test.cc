@@ -104,7 +104,7 @@ TEST_F(BatchingTest, BlocksHoldAlignedTensorsAndInputsAreFreedBeforeDone) {
   absl::StatusOr<std::shared_ptr<Request>> admitted = scheduler_->Admit(problem, /*want_lse=*/true, kNoDeadlineNs);
   ASSERT_TRUE(admitted.ok()) << admitted.status();
   const std::shared_ptr<Request> request = *admitted;
-  constexpr int64_t kKeyBytes = 100 * 8 * 2;
+  constexpr int64_t kKeyBytes = int64_t{100} * 8 * 2;
   const auto* const input = request->input.data();
   EXPECT_EQ(request->problem.q, input);
   EXPECT_EQ(request->problem.k, input + kTensorBytes);

@@ -53,7 +53,7 @@ class FakeDevice {
     const size_t index = started_.size();
     started_.emplace_back(batch.begin(), batch.end());
     changed_.NotifyAll();
-    while (!free_running_ && results_.count(index) == 0) changed_.Wait(mutex_);
+    while (!free_running_ && !results_.contains(index)) changed_.Wait(mutex_);
     const auto result = results_.find(index);
     return result == results_.end() ? absl::OkStatus() : result->second;
   }

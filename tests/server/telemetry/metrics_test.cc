@@ -124,12 +124,12 @@ TEST(MetricsTest, BucketsAreDenseAndReadable) {
   record.total_ns = 60'000;
   metrics.RecordCall(record);
   const std::string text = metrics.ExpositionText();
-  const std::string stage = "flashcore_stage_duration_seconds_bucket{stage=\"compute\",le=\"";
+  const std::string stage = R"(flashcore_stage_duration_seconds_bucket{stage="compute",le=")";
   EXPECT_EQ(SampleValue(text, stage + "7.5e-06\"}"), 0);
   EXPECT_EQ(SampleValue(text, stage + "1e-05\"}"), 1) << "le: the bound belongs to the bucket";
   EXPECT_EQ(SampleValue(text, stage + "1e-06\"}"), 0);
   EXPECT_EQ(SampleValue(text, stage + "10\"}"), 1);
-  const std::string request = "flashcore_request_duration_seconds_bucket{method=\"Attend\",le=\"";
+  const std::string request = R"(flashcore_request_duration_seconds_bucket{method="Attend",le=")";
   EXPECT_EQ(SampleValue(text, request + "5e-05\"}"), 0);
   EXPECT_EQ(SampleValue(text, request + "0.0001\"}"), 1);
   EXPECT_EQ(SampleValue(text, request + "+Inf\"}"), 1);
