@@ -122,18 +122,6 @@ void LoadMask(const TileState& state, int64_t first_key, int num_keys, Scratch& 
   }
 }
 
-// Caps and masks the scores of a block and returns nothing: S^T is changed in place.
-template <bool kMasked, bool kCapped>
-HWY_INLINE Floats ShapeScore(FloatTag d, Floats score, Floats key, Floats begin, Floats end, Floats inv_cap,
-                             Floats cap) {
-  if constexpr (kCapped) score = SoftCap(d, score, inv_cap, cap);
-  if constexpr (kMasked) {
-    const auto visible = hn::And(hn::Ge(key, begin), hn::Lt(key, end));
-    score = hn::IfThenElse(visible, score, hn::Set(d, kNegativeInfinity));
-  }
-  return score;
-}
-
 // What turns a dot product into a logit in units of log2: a factor, and before it the soft cap if there is one.
 struct Scaling {
   float inv_cap;  // sm_scale / cap.
@@ -147,24 +135,53 @@ Scaling ScalingOf(const AttentionOptions& options) {
   return {.inv_cap = 0.0f, .cap = 0.0f, .factor = options.sm_scale * kLog2E};
 }
 
-// S^T -> P^T for one vector of rows, and the statistics that go with it.
+// Caps and masks a vector of scores of one key.
 template <bool kMasked, bool kCapped>
-HWY_INLINE void SoftmaxColumn(const Scaling& scaling, int num_keys, int row, const Scratch& scratch, float* scores,
-                              TileState& state) {
+HWY_INLINE Floats ShapeScore(FloatTag d, Floats score, Floats key, Floats begin, Floats end, Floats inv_cap,
+                             Floats cap) {
+  if constexpr (kCapped) score = SoftCap(d, score, inv_cap, cap);
+  if constexpr (kMasked) {
+    const auto visible = hn::And(hn::Ge(key, begin), hn::Lt(key, end));
+    score = hn::IfThenElse(visible, score, hn::Set(d, kNegativeInfinity));
+  }
+  return score;
+}
+
+// Caps and masks one vector of rows of S^T in place, and returns the largest score of each row.
+template <bool kMasked, bool kCapped>
+HWY_INLINE Floats ShapeColumn(const Scaling& scaling, int num_keys, int row, Scratch& scratch) {
   const FloatTag d;
   const Floats begin = hn::Load(d, scratch.mask_begin + row);
   const Floats end = hn::Load(d, scratch.mask_end + row);
   const Floats inv_cap = hn::Set(d, scaling.inv_cap);
   const Floats cap = hn::Set(d, scaling.cap);
-  Floats block_max = hn::Set(d, kNegativeInfinity);
-  for (int key = 0; key < num_keys; ++key) {
-    float* at = scores + key * kTileRows + row;
+  const auto shape = [&](int key) HWY_ATTR {
+    float* at = scratch.scores + key * kTileRows + row;
     const Floats score =
         ShapeScore<kMasked, kCapped>(d, hn::Load(d, at), hn::Set(d, static_cast<float>(key)), begin, end, inv_cap, cap);
     if constexpr (kMasked || kCapped) hn::Store(score, d, at);
-    block_max = hn::Max(block_max, score);
+    return score;
+  };
+  // Several maxima at once: a single one would wait for its own latency.
+  const Floats lowest = hn::Set(d, kNegativeInfinity);
+  Floats max0 = lowest, max1 = lowest, max2 = lowest, max3 = lowest;
+  constexpr int kAtOnce = 4;
+  int key = 0;
+  for (; key + kAtOnce <= num_keys; key += kAtOnce) {
+    max0 = hn::Max(max0, shape(key));
+    max1 = hn::Max(max1, shape(key + 1));
+    max2 = hn::Max(max2, shape(key + 2));
+    max3 = hn::Max(max3, shape(key + 3));
   }
+  for (; key < num_keys; ++key) max0 = hn::Max(max0, shape(key));
+  return hn::Max(hn::Max(max0, max1), hn::Max(max2, max3));
+}
 
+// S^T -> P^T for one vector of rows, and the statistics that go with it.
+template <bool kMasked, bool kCapped>
+HWY_INLINE void SoftmaxColumn(const Scaling& scaling, int num_keys, int row, Scratch& scratch, TileState& state) {
+  const FloatTag d;
+  const Floats block_max = ShapeColumn<kMasked, kCapped>(scaling, num_keys, row, scratch);
   const Floats factor = hn::Set(d, scaling.factor);
   const Floats minus_infinity = hn::Set(d, kNegativeInfinity);
   const Floats old_max = hn::Load(d, state.row_max + row);
@@ -174,7 +191,7 @@ HWY_INLINE void SoftmaxColumn(const Scaling& scaling, int num_keys, int row, con
   const Floats rescale = Exp2(d, hn::Sub(old_max, offset));
   Floats sum = hn::Zero(d);
   for (int key = 0; key < num_keys; ++key) {
-    float* at = scores + key * kTileRows + row;
+    float* at = scratch.scores + key * kTileRows + row;
     const Floats weight = Exp2(d, hn::MulSub(hn::Load(d, at), factor, offset));
     hn::Store(weight, d, at);
     sum = hn::Add(sum, weight);
@@ -188,7 +205,7 @@ template <bool kMasked, bool kCapped>
 HWY_NOINLINE void Softmax(const Scaling& scaling, int num_keys, int vectors, Scratch& scratch, TileState& state) {
   const int lanes = static_cast<int>(hn::Lanes(FloatTag()));
   for (int n = 0; n < vectors; ++n) {
-    SoftmaxColumn<kMasked, kCapped>(scaling, num_keys, n * lanes, scratch, scratch.scores, state);
+    SoftmaxColumn<kMasked, kCapped>(scaling, num_keys, n * lanes, scratch, state);
   }
 }
 
