@@ -12,6 +12,7 @@
 #include <atomic>
 #include <chrono>
 #include <optional>
+#include <unordered_map>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -79,6 +80,52 @@ struct AttendCall {
     const absl::Status mapped = ToAbsl(status, context);
     callback(mapped.ok() ? ParseAttendResponse(response, q, return_lse) : mapped);
   }
+};
+
+// The calls under way.
+//
+// gRPC's callback threads belong to the channels that use them, and a ClientContext holds its channel. If a call's
+// state were the last to go, on a callback thread, that thread would end itself; so a client outlives its calls'
+// states.
+class LiveCalls {
+ public:
+  static std::shared_ptr<AttendCall> Create(const std::shared_ptr<LiveCalls>& live) {
+    const MutexLock lock(live->mutex_);
+    const uint64_t id = live->next_id_++;
+    const std::shared_ptr<AttendCall> call(new AttendCall, [live, id](const AttendCall* state) {
+      std::default_delete<const AttendCall>()(state);
+      live->Remove(id);
+    });
+    live->calls_.emplace(id, call);
+    return call;
+  }
+
+  void CancelAndWait() {
+    for (const std::shared_ptr<AttendCall>& call : Snapshot()) call->context.TryCancel();
+    const MutexLock lock(mutex_);
+    while (!calls_.empty()) changed_.Wait(mutex_);
+  }
+
+ private:
+  std::vector<std::shared_ptr<AttendCall>> Snapshot() {
+    const MutexLock lock(mutex_);
+    std::vector<std::shared_ptr<AttendCall>> calls;
+    for (const auto& [id, weak] : calls_) {
+      if (std::shared_ptr<AttendCall> call = weak.lock(); call != nullptr) calls.push_back(std::move(call));
+    }
+    return calls;
+  }
+
+  void Remove(uint64_t id) {
+    const MutexLock lock(mutex_);
+    calls_.erase(id);
+    changed_.NotifyAll();
+  }
+
+  Mutex mutex_;
+  CondVar changed_;
+  uint64_t next_id_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::unordered_map<uint64_t, std::weak_ptr<AttendCall>> calls_ ABSL_GUARDED_BY(mutex_);
 };
 
 // Waits until the answer is there and nobody reads borrowed memory any more.
@@ -162,6 +209,9 @@ struct Client::Impl {
   std::vector<std::shared_ptr<grpc::Channel>> channels;
   std::vector<std::unique_ptr<RawStub>> stubs;  // One for each channel.
   std::atomic<size_t> next_stub = 0;
+  std::shared_ptr<LiveCalls> live_calls = std::make_shared<LiveCalls>();
+
+  ~Impl() { live_calls->CancelAndWait(); }
 };
 
 Client::Client(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -198,7 +248,7 @@ void Client::AttendAsync(const Tensor& q, const Tensor& k, const Tensor& v, cons
     callback(request.status());
     return;
   }
-  auto state = std::make_shared<AttendCall>();
+  const std::shared_ptr<AttendCall> state = LiveCalls::Create(impl_->live_calls);
   SetDeadline(state->context, call.timeout);
   state->request.Swap(&*request);
   state->q = q.spec();

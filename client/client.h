@@ -52,8 +52,8 @@ struct ServerInfo {
   int64_t max_stream_in_flight = 0;
 };
 
-// Thread-safe. Movable; a moved-from client can only be assigned to or destroyed. Destroying a client cancels nothing:
-// calls under way still end in their callbacks.
+// Thread-safe. Movable; a moved-from client can only be assigned to or destroyed. Destroying a client cancels the calls
+// under way and waits until their callbacks have returned, so it must not be destroyed in one.
 class Client {
  public:
   // `target` is "host:port" or "unix:/path/to/socket". Touches no network: the first call connects. Plain text, and
