@@ -1,4 +1,5 @@
 // The ways out other than a result: deadlines, cancellation, drain, device faults, shutdown.
+#include <atomic>
 #include <cstdint>
 #include <string>
 #include <thread>

@@ -2,7 +2,7 @@
 // ThreadSanitizer, races.
 #include <array>
 #include <atomic>
-#include <iostream>
+#include <functional>
 #include <memory>
 #include <random>
 #include <thread>
