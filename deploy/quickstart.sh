@@ -94,12 +94,19 @@ port_or_any() {
 server_pid=""
 server_log=""
 
-# Asks the server to drain, and waits for it. Its exit status is in `server_status`.
+# Asks the server to drain, and waits for it, a little longer than its own --drain_timeout. Its exit status is in
+# `server_status`.
 stop_server() {
   [[ -n "$server_pid" ]] || return 0
   kill -TERM "$server_pid" 2>/dev/null || true
+  local waited
+  for ((waited = 0; waited < 400; ++waited)); do
+    kill -0 "$server_pid" 2>/dev/null || break
+    sleep 0.1
+  done
+  kill -KILL "$server_pid" 2>/dev/null || true
   server_status=0
-  wait "$server_pid" || server_status=$?
+  wait "$server_pid" 2>/dev/null || server_status=$?
   server_pid=""
 }
 
@@ -119,6 +126,7 @@ logged_address() {
 
 start_server() {
   server_log="$build_dir/quickstart-server-$$.log"
+  : >"$server_log"
   # A session of its own: Ctrl-C is for this script, which then asks the server to drain.
   setsid "$build_dir/bin/flashcore_server" --backend="$backend" --listen="127.0.0.1:$(port_or_any 50051)" \
     --metrics_address="127.0.0.1:$(port_or_any 9464)" >"$server_log" 2>&1 </dev/null &
@@ -138,7 +146,15 @@ start_server() {
   fail "the server says no address after a minute; its log is above and in $server_log"
 }
 
-# measure MIX: drives the server with one of the load client's mixes, answers verified. Its report is $(report MIX).
+# first_request: waits until the health check says SERVING, then asks for one attention and checks the answer.
+first_request() {
+  say "waiting until the health check says SERVING; then one request, checked"
+  "$build_dir/bin/flashcore_attend" --target="$grpc_address" --wait_ready=60s --verify ||
+    fail "the server did not answer rightly, see above. Its log: $server_log"
+}
+
+# measure MIX FRACTION: drives the server with one of the load client's mixes and verifies that fraction of the answers. Its report
+# is $(report MIX).
 measure() {
   say "measuring the mix '$1' for $duration, checking answers against the double-precision reference"
   "$build_dir/bin/flashcore_load" --target="$grpc_address" --mix="$1" --concurrency=4 --duration="$duration" \
@@ -157,14 +173,14 @@ value() {
 }
 
 print_table() {
-  printf '%-9s %9s %7s %9s %9s %9s %10s %10s %10s\n' \
-    mix requests errors 'p50 ms' 'p90 ms' 'p99 ms' 'MiB/s in' GFLOP/s 'max error'
+  printf '%-9s %9s %7s %9s %9s %9s %11s %11s %9s %10s\n' \
+    mix requests errors 'p50 ms' 'p90 ms' 'p99 ms' 'sent MiB/s' 'recv MiB/s' GFLOP/s 'max error'
   local mix
   for mix in mission mixed; do
-    printf '%-9s %9d %7d %9.3f %9.3f %9.3f %10.1f %10.1f %10.1e\n' "$mix" \
+    printf '%-9s %9d %7d %9.3f %9.3f %9.3f %11.1f %11.1f %9.1f %10.1e\n' "$mix" \
       "$(value "$mix" '' answered)" "$(value "$mix" '' failed)" \
       "$(value "$mix" latency_ms p50)" "$(value "$mix" latency_ms p90)" "$(value "$mix" latency_ms p99)" \
-      "$(value "$mix" '' in_mib_per_s)" "$(value "$mix" '' gflop_per_s)" "$(value "$mix" verified max_error)"
+      "$(value "$mix" '' out_mib_per_s)" "$(value "$mix" '' in_mib_per_s)" "$(value "$mix" '' gflop_per_s)" "$(value "$mix" verified max_error)"
   done
 }
 
@@ -180,6 +196,7 @@ trap 'exit 143' TERM
 say "starting the server (--backend=$backend)"
 start_server
 echo "gRPC on $grpc_address, log in $server_log"
+first_request
 measure mission 0.05
 measure mixed 0.2
 
