@@ -54,14 +54,14 @@ def verdict(pb, data, future):
         response = future.result()
     except grpc.RpcError as error:
         code, details = error.code(), error.details()
-        if valid:
+        if valid and not mutation.has_oversize_tag(data):
             return code, f"a valid request got {code.name}: {details}"
         if code not in REFUSALS:
             return code, f"got {code.name}: {details}"
         return code, None if details else f"{code.name} without a message"
-    if not valid:
+    if not valid and not mutation.has_oversize_tag(data):
         return grpc.StatusCode.OK, "an invalid request was answered"
-    return grpc.StatusCode.OK, wrong_answer(pb, request, response)
+    return grpc.StatusCode.OK, wrong_answer(pb, request, response) if valid else None
 
 
 def wrong_answer(pb, request, response):

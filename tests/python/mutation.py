@@ -147,6 +147,40 @@ def mutate(rng, pb, data):
     return mutation.__name__, mutation(rng, data)
 
 
+def read_varint(data, start):
+    """(value, where it ends). IndexError if it does not end."""
+    value, shift = 0, 0
+    while True:
+        byte = data[start]
+        start, value, shift = start + 1, value | (byte & 0x7F) << shift, shift + 7
+        if byte < 0x80:
+            return value, start
+
+
+def has_oversize_tag(data, depth=2):
+    """Whether a tag has more than 32 bits, here or in a submessage. Protobuf's parsers differ on these: some drop the
+    bits, which gives a field that nobody sent; some refuse."""
+    position = 0
+    try:
+        while position < len(data):
+            tag, position = read_varint(data, position)
+            if tag >= 1 << 32:
+                return True
+            kind = tag & 7
+            if kind == 0:
+                _, position = read_varint(data, position)
+            elif kind == 2:
+                length, position = read_varint(data, position)
+                if depth > 1 and tag >> 3 <= 4 and has_oversize_tag(data[position:position + length], depth - 1):
+                    return True
+                position += length
+            elif kind in (1, 5):
+                position += 8 if kind == 1 else 4
+    except IndexError:
+        pass
+    return False
+
+
 def tensor_is_valid(tensor):
     if tensor.dtype not in attention_numpy.ELEMENT_BYTES or tensor.layout not in (0, 1, 2) or len(tensor.shape) != 4:
         return False
