@@ -1,5 +1,6 @@
 #include "client/client.h"
 
+#include <grpc/grpc.h>
 #include <grpcpp/channel.h>
 #include <grpcpp/client_context.h>
 #include <grpcpp/create_channel.h>
@@ -34,6 +35,16 @@ constexpr int kMaxReconnectBackoffMs = 5000;
 // Between two looks at a server that answers, but does not serve yet.
 constexpr absl::Duration kHealthPollInterval = absl::Milliseconds(50);
 
+// Keeps gRPC's own threads for the life of the process. They would otherwise end with the last client, and that may take
+// gRPC 10 seconds: its shutdown joins a thread that can be in a poll of that length.
+void KeepGrpcRunning() {
+  static const bool running = [] {
+    grpc_init();
+    return true;
+  }();
+  static_cast<void>(running);
+}
+
 std::shared_ptr<grpc::Channel> CreateChannel(const std::string& target) {
   grpc::ChannelArguments arguments;
   // The server bounds its messages; a bound of ours would only be a second one to keep in step.
@@ -43,7 +54,6 @@ std::shared_ptr<grpc::Channel> CreateChannel(const std::string& target) {
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, kInitialReconnectBackoffMs);
-  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, kInitialReconnectBackoffMs);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, kMaxReconnectBackoffMs);
   return grpc::CreateCustomChannel(target, grpc::InsecureChannelCredentials(), arguments);
 }
@@ -226,6 +236,7 @@ absl::StatusOr<Client> Client::Connect(const std::string& target, const ClientOp
   if (options.channels < 1) {
     return absl::InvalidArgumentError(absl::StrCat("channels: ", options.channels, " is below 1"));
   }
+  KeepGrpcRunning();
   auto impl = std::make_unique<Impl>();
   impl->target = target;
   for (int i = 0; i < options.channels; ++i) {
