@@ -73,7 +73,7 @@ def main():
     parser.add_argument("build", type=pathlib.Path, help="a build folder with compile_commands.json")
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     parser.add_argument("parts", nargs="*", help="only sources whose path contains one of these")
-    arguments = parser.parse_args()
+    arguments = parser.parse_intermixed_args()
     build = arguments.build.resolve()
     entries = {path: entry for path, entry in compile_commands(build).items()
                if not arguments.parts or any(part in str(path) for part in arguments.parts)}

@@ -39,6 +39,8 @@ NOLINT_WITH_REASON = re.compile(r"NOLINT(NEXTLINE|BEGIN)?(\([\w.,* -]+\))?: +\S+
 OPEN_TASK = re.compile(r"\b(" + "|".join(["TO" + "DO", "FIX" + "ME", "XX" + "X"]) + r")\b")
 ENVIRONMENT = re.compile(r"\b(secure_)?" + "get" + r"env\b")
 ABSOLUTE_PATH = re.compile(r"(?<![\w./:*$}>)\]\"<-])/([a-z]+)/[a-z]")
+# A kernel, or the part of it that it hands its shared memory to.
+KERNEL_BODY = re.compile(r"__global__|__device__[^;{}]*shared_memory")
 BLOCK_OPENS = re.compile(r"\)[^;{}()]*\{$")
 CONTROL = re.compile(r"\s*(\} )?(if|else|for|while|switch|do|catch)\b")
 LITERALS = re.compile(r'"(\\.|[^"\\])*"|\'(\\.|[^\'\\])\'|//.*')
@@ -88,7 +90,8 @@ def check_lines(tree, path, lines):
 def check_guard(tree, path, lines):
     guard = "FLASHCORE_" + re.sub(r"\W", "_", str(path)).upper() + "_"
     text = "\n".join(lines)
-    if f"#ifndef {guard}\n#define {guard}\n" not in text or not text.rstrip().endswith(f"#endif  // {guard}"):
+    ends = (f"#endif  // {guard}", f"#endif /* {guard} */")  # The latter in headers for C.
+    if f"#ifndef {guard}\n#define {guard}\n" not in text or not text.rstrip().endswith(ends):
         tree.report(path, 1, f"the include guard should be {guard}")
 
 
@@ -110,7 +113,7 @@ def check_cpp_functions(tree, path, lines):
 
 def report_long_function(tree, path, first, last, lines):
     signature = "\n".join(lines[max(0, first - 6):first])
-    limit = MAX_KERNEL_LINES if "__global__" in signature else MAX_FUNCTION_LINES
+    limit = MAX_KERNEL_LINES if KERNEL_BODY.search(signature) else MAX_FUNCTION_LINES
     if last - first + 1 > limit:
         tree.report(path, first, f"a function of {last - first + 1} lines; at most {limit}")
 
