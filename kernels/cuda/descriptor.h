@@ -57,14 +57,12 @@ inline constexpr int64_t kMaxRows = INT32_MAX;
 inline constexpr size_t kSmallBatch = 16;
 inline constexpr size_t kFullBatch = 128;
 
-// NOLINTBEGIN(modernize-avoid-c-arrays): std::array's members are host functions to nvcc.
 template <size_t kCapacity>
 struct BatchDescriptor {
   int64_t first_tile[kCapacity + 1];  // Ascending; first_tile[num_problems] is the number of tiles.
   int64_t num_problems;
   ProblemDescriptor problems[kCapacity];
 };
-// NOLINTEND(modernize-avoid-c-arrays)
 
 // CUDA 12.1 and later, from compute capability 7.0 on.
 inline constexpr size_t kMaxKernelParameterBytes = 32764;

@@ -85,7 +85,7 @@ TEST_P(CudaOffsetsTest, ElementsPast2To31) {
   const auto slot = [&pool](size_t index) { return pool->get() + index * kSlotElements * kElementBytes; };
   const std::vector<GuardedBuffer*> tensors = {&host.q(), &host.k(), &host.v()};
   for (size_t i = 0; i < tensors.size(); ++i) {
-    const auto data = static_cast<std::byte*>(tensors[i]->data());
+    auto* const data = static_cast<std::byte*>(tensors[i]->data());
     ASSERT_TRUE(CopyRows(data, slot(i), strides, cudaMemcpyHostToDevice).ok());
   }
   problem.q = slot(0);
@@ -94,7 +94,7 @@ TEST_P(CudaOffsetsTest, ElementsPast2To31) {
   problem.o = slot(3);
   ASSERT_TRUE((*backend)->Launch({&problem, 1}, nullptr).ok());
   ASSERT_EQ(cudaDeviceSynchronize(), cudaSuccess);
-  const auto o = static_cast<std::byte*>(host.o().data());
+  auto* const o = static_cast<std::byte*>(host.o().data());
   ASSERT_TRUE(CopyRows(o, slot(3), strides, cudaMemcpyDeviceToHost).ok());
   EXPECT_TRUE(Matches(host, ComputeExpected(host)));
 }
