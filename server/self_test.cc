@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <memory>
 #include <random>
 #include <vector>
@@ -104,8 +105,8 @@ double MaxError(DType dtype, const void* got, const void* want, int64_t elements
   double max_error = 0;
   for (int64_t i = 0; i < elements; ++i) {
     const double error = std::abs(double{LoadElement(dtype, got, i)} - double{LoadElement(dtype, want, i)});
-    // Written so that NaN counts.
-    if (!(error <= max_error)) max_error = error;
+    if (std::isnan(error)) return std::numeric_limits<double>::infinity();
+    max_error = std::max(max_error, error);
   }
   return max_error;
 }
