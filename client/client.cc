@@ -35,8 +35,8 @@ constexpr int kMaxReconnectBackoffMs = 5000;
 // Between two looks at a server that answers, but does not serve yet.
 constexpr absl::Duration kHealthPollInterval = absl::Milliseconds(50);
 
-// Keeps gRPC's own threads for the life of the process. They would otherwise end with the last client, and that may take
-// gRPC 10 seconds: its shutdown joins a thread that can be in a poll of that length.
+// Keeps gRPC's own threads for the life of the process. They would otherwise end with the last client, and that may
+// take gRPC 10 seconds: its shutdown joins a thread that can be in a poll of that length.
 void KeepGrpcRunning() {
   static const bool running = [] {
     grpc_init();

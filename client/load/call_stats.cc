@@ -26,8 +26,9 @@ int64_t CallStats::failed() const {
 void CallStats::RecordAnswer(int64_t latency_ns, const PreparedRequest& request, const AttendResult& answer) {
   latency.Record(latency_ns);
   server_total.Record(answer.timing.total_ns);
-  bytes_out += request.bytes;
-  bytes_in += static_cast<int64_t>(answer.o.size_bytes() + (answer.lse.has_value() ? answer.lse->size_bytes() : 0));
+  bytes_sent += request.bytes;
+  bytes_received +=
+      static_cast<int64_t>(answer.o.size_bytes() + (answer.lse.has_value() ? answer.lse->size_bytes() : 0));
   flops += request.flops;
   Add(server, answer.timing);
   if (kernel.empty()) kernel = answer.timing.kernel;
@@ -46,8 +47,8 @@ void CallStats::Merge(const CallStats& other) {
     if (sum.count == 0) sum.first_message = error.first_message;
     sum.count += error.count;
   }
-  bytes_out += other.bytes_out;
-  bytes_in += other.bytes_in;
+  bytes_sent += other.bytes_sent;
+  bytes_received += other.bytes_received;
   flops += other.flops;
   Add(server, other.server);
   if (kernel.empty()) kernel = other.kernel;

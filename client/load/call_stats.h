@@ -23,8 +23,8 @@ struct CallStats {
   Histogram latency;       // Of the calls that were answered.
   Histogram server_total;  // Of the same calls: ServerTiming::total_ns.
   std::map<absl::StatusCode, ErrorCount> errors;
-  int64_t bytes_out = 0;  // Tensor bytes sent, of the calls that were answered.
-  int64_t bytes_in = 0;   // Tensor bytes received.
+  int64_t bytes_sent = 0;  // Tensor bytes, of the calls that were answered.
+  int64_t bytes_received = 0;
   double flops = 0;
   // Sums over the answered calls.
   ServerTiming server;

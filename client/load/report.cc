@@ -80,11 +80,11 @@ void AppendLatencies(absl::string_view name, const Histogram& histogram, std::st
 
 void AppendAnswers(const LoadReport& report, std::string& out) {
   const CallStats& stats = report.run.stats;
-  absl::StrAppendFormat(&out, "  rate        %.1f req/s, %.1f GFLOP/s, %.1f MiB/s out, %.1f MiB/s in\n",
+  absl::StrAppendFormat(&out, "  rate        %.1f req/s, %.1f GFLOP/s, %.1f MiB/s sent, %.1f MiB/s received\n",
                         PerSecond(report, static_cast<double>(stats.answered())),
                         PerSecond(report, stats.flops) / kGiga,
-                        PerSecond(report, static_cast<double>(stats.bytes_out)) / kMiB,
-                        PerSecond(report, static_cast<double>(stats.bytes_in)) / kMiB);
+                        PerSecond(report, static_cast<double>(stats.bytes_sent)) / kMiB,
+                        PerSecond(report, static_cast<double>(stats.bytes_received)) / kMiB);
   absl::StrAppendFormat(&out, "  latency, ms %10s", "mean");
   for (const NamedQuantile& q : kQuantiles) absl::StrAppendFormat(&out, "%9s", q.name);
   absl::StrAppendFormat(&out, "%9s\n", "max");
@@ -210,8 +210,8 @@ nlohmann::json ToJson(const LoadReport& report) {
           {"elapsed_s", absl::ToDoubleSeconds(report.run.elapsed)},
           {"requests_per_s", PerSecond(report, static_cast<double>(stats.answered()))},
           {"gflop_per_s", PerSecond(report, stats.flops) / kGiga},
-          {"out_mib_per_s", PerSecond(report, static_cast<double>(stats.bytes_out)) / kMiB},
-          {"in_mib_per_s", PerSecond(report, static_cast<double>(stats.bytes_in)) / kMiB},
+          {"out_mib_per_s", PerSecond(report, static_cast<double>(stats.bytes_sent)) / kMiB},
+          {"in_mib_per_s", PerSecond(report, static_cast<double>(stats.bytes_received)) / kMiB},
           {"latency_ms", LatenciesToJson(stats.latency)},
           {"server_total_ms", LatenciesToJson(stats.server_total)},
           {"server_stage_mean_ms", stages},
