@@ -50,7 +50,7 @@ def fingerprint(path, entry):
         return None
     digest = hashlib.sha256(done.stdout.replace(str(ROOT).encode(), b""))
     digest.update(" ".join(command).replace(str(ROOT), "").encode())
-    digest.update((ROOT / ".clang-tidy").read_bytes())
+    digest.update(subprocess.run([TIDY, "--dump-config", str(path)], capture_output=True, check=True).stdout)
     digest.update(str(path.relative_to(ROOT)).encode())
     return digest.hexdigest()
 
