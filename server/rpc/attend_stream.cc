@@ -49,7 +49,7 @@ AttendStreamReactor::CallPtr AttendStreamReactor::BeginHandling() {
 }
 
 void AttendStreamReactor::OnAnswer(const CallPtr& call) {
-  grpc::ByteBuffer message = call->TakeAnswer();
+  const grpc::ByteBuffer message = call->TakeAnswer();
   bool dropped = false;
   std::optional<grpc::Status> end;
   {
@@ -59,7 +59,7 @@ void AttendStreamReactor::OnAnswer(const CallPtr& call) {
     if (dropped) {
       unanswered_.erase(call);
     } else {
-      answers_.push_back({call, std::move(message)});
+      answers_.push_back({call, message});
     }
     end = Advance();
   }
