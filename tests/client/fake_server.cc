@@ -1,5 +1,6 @@
 #include "tests/client/fake_server.h"
 
+#include <grpc/grpc.h>
 #include <grpcpp/ext/health_check_service_server_builder_option.h>
 #include <grpcpp/health_check_service_interface.h>
 #include <grpcpp/server_builder.h>
@@ -89,6 +90,8 @@ class FakeServer::Service final : public v1::AttentionService::Service {
 
 FakeServer::FakeServer(Twist twist, const std::string& unix_path)
     : service_(std::make_unique<Service>(std::move(twist))) {
+  // Never undone: gRPC would otherwise shut down with each server, which can take it 10 seconds.
+  grpc_init();
   grpc::EnableDefaultHealthCheckService(true);
   grpc::ServerBuilder builder;
   int port = 0;
