@@ -4,6 +4,7 @@
 #include <fstream>
 #include <iostream>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -20,6 +21,7 @@
 #include "absl/time/time.h"
 #include "bench/kernel/commit.h"
 #include "bench/kernel/device.h"
+#include "bench/kernel/device_slice.h"
 #include "bench/kernel/measure.h"
 #include "bench/kernel/report.h"
 #include "bench/kernel/shape.h"
@@ -32,6 +34,7 @@ ABSL_FLAG(int, timings, 100, "timings per measurement; the median is reported");
 ABSL_FLAG(double, max_seconds, 2.0, "longest time for one measurement; slow kernels are timed less often");
 ABSL_FLAG(uint64_t, seed, 42, "seed of the random inputs");
 ABSL_FLAG(int, device, 0, "which GPU, counted from 0");
+ABSL_FLAG(int, sm_count, 0, "multiprocessors to use: a slice of the GPU; 0: all");
 ABSL_FLAG(std::string, json, "", "file to write the results to as JSON; empty: none");
 
 namespace flashcore::bench {
@@ -53,6 +56,7 @@ TFLOP/s count 4 * head_dim operations per visible pair of query and key, and bel
 
   flashcore_kernel_bench                                            # the standard shapes, kernel 'auto'
   flashcore_kernel_bench --shapes=mission --kernels=scalar,auto
+  flashcore_kernel_bench --shapes=slice --sm_count=56               # as on a smaller GPU
   flashcore_kernel_bench --shapes="1,8,512,64,causal 1,32,1,128,kv_heads=8,kv_len=4096,bf16" --json=results.json
 
 A shape is batch,query heads,tokens,head_dim with options in any order:
@@ -129,26 +133,49 @@ bool Acceptable(const Result& result) {
   return result.verdict == Verdict::kCorrect || result.verdict == Verdict::kUnsupported;
 }
 
+RunRecord Describe(const Device& device) {
+  RunRecord record;
+  record.program = std::string(kProgram);
+  record.version = FLASHCORE_VERSION;
+  record.commit = kCommit;
+  record.date = absl::FormatTime(absl::RFC3339_sec, absl::Now(), absl::UTCTimeZone());
+  record.device = device;
+  record.sms_used = device.sm_count;
+  record.options = {absl::GetFlag(FLAGS_timings), absl::GetFlag(FLAGS_max_seconds), absl::GetFlag(FLAGS_seed)};
+  return record;
+}
+
+// Opens the kernels and measures them, in the slice if there is one.
+absl::StatusOr<std::vector<Result>> MeasureShapes(const std::vector<Shape>& shapes,
+                                                  const std::optional<DeviceSlice>& slice, const RunRecord& record) {
+  const int ordinal = absl::GetFlag(FLAGS_device);
+  const absl::StatusOr<Backends> backends = OpenKernels(absl::GetFlag(FLAGS_kernels), ordinal);
+  if (!backends.ok()) return backends.status();
+  const absl::StatusOr<std::unique_ptr<AttentionBackend>> simple = OpenKernel(kSimpleKernel, ordinal);
+  if (!simple.ok()) return simple.status();
+  absl::Status inside = slice.has_value() ? slice->CheckCurrent() : absl::OkStatus();
+  if (!inside.ok()) return inside;
+  absl::StatusOr<std::vector<Result>> results = MeasureAll(shapes, *backends, **simple, record.device, record.options);
+  inside = slice.has_value() ? slice->CheckCurrent() : absl::OkStatus();
+  if (!inside.ok()) return inside;
+  return results;
+}
+
 absl::StatusOr<bool> Run() {
   const absl::StatusOr<std::vector<Shape>> shapes = ParseShapes(absl::GetFlag(FLAGS_shapes));
   if (!shapes.ok()) return shapes.status();
   const int ordinal = absl::GetFlag(FLAGS_device);
   const absl::StatusOr<Device> device = OpenDevice(ordinal);
   if (!device.ok()) return device.status();
-  const absl::StatusOr<Backends> backends = OpenKernels(absl::GetFlag(FLAGS_kernels), ordinal);
-  if (!backends.ok()) return backends.status();
-  const absl::StatusOr<std::unique_ptr<AttentionBackend>> simple = OpenKernel(kSimpleKernel, ordinal);
-  if (!simple.ok()) return simple.status();
-
-  RunRecord record;
-  record.program = std::string(kProgram);
-  record.version = FLASHCORE_VERSION;
-  record.commit = kCommit;
-  record.date = absl::FormatTime(absl::RFC3339_sec, absl::Now(), absl::UTCTimeZone());
-  record.device = *device;
-  record.sms_used = device->sm_count;
-  record.options = {absl::GetFlag(FLAGS_timings), absl::GetFlag(FLAGS_max_seconds), absl::GetFlag(FLAGS_seed)};
-  const absl::StatusOr<std::vector<Result>> results = MeasureAll(*shapes, *backends, **simple, *device, record.options);
+  RunRecord record = Describe(*device);
+  std::optional<DeviceSlice> slice;
+  if (const int sm_count = absl::GetFlag(FLAGS_sm_count); sm_count > 0) {
+    absl::StatusOr<DeviceSlice> entered = DeviceSlice::Enter(ordinal, sm_count);
+    if (!entered.ok()) return entered.status();
+    slice = *entered;
+    record.sms_used = slice->sm_count();
+  }
+  const absl::StatusOr<std::vector<Result>> results = MeasureShapes(*shapes, slice, record);
   if (!results.ok()) return results.status();
   record.state = ReadDeviceState(*device);
 

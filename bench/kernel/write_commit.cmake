@@ -1,4 +1,5 @@
 # Writes OUTPUT, a header with the commit of the checkout in SOURCE_DIR; touches it only when the commit changes.
+cmake_minimum_required(VERSION 3.25)
 execute_process(
   COMMAND git describe --always --dirty --abbrev=12
   WORKING_DIRECTORY ${SOURCE_DIR}
