@@ -10,10 +10,10 @@
 
 namespace flashcore::bench {
 
-double MeanGain(absl::Span<const TunedProblem> problems) {
+double MeanGain(absl::Span<const TunedEntry> entries) {
   double log_sum = 0.0;
-  for (const TunedProblem& problem : problems) log_sum += std::log(problem.baseline_us / problem.us);
-  return problems.empty() ? 1.0 : std::exp(log_sum / static_cast<double>(problems.size()));
+  for (const TunedEntry& entry : entries) log_sum += std::log(entry.baseline_us / entry.us);
+  return entries.empty() ? 1.0 : std::exp(log_sum / static_cast<double>(entries.size()));
 }
 
 std::string ToSource(const PlanTable& table) {
@@ -22,12 +22,11 @@ std::string ToSource(const PlanTable& table) {
       "// Faster than the plan without this table by %.3f (geometric mean).\n"
       "// %s, %s\n"
       "// clang-format off\n",
-      table.provenance, MeanGain(table.problems), absl::StrJoin(table.key_names, ", "),
+      table.provenance, MeanGain(table.entries), absl::StrJoin(table.key_names, ", "),
       absl::StrJoin(table.dimensions, ", "));
-  for (const TunedProblem& problem : table.problems) {
-    absl::StrAppendFormat(&source, "{%s, %s},  // %s: %.2f us, %.3f times as fast\n", absl::StrJoin(problem.key, ", "),
-                          absl::StrJoin(problem.choice, ", "), problem.shape, problem.us,
-                          problem.baseline_us / problem.us);
+  for (const TunedEntry& entry : table.entries) {
+    absl::StrAppendFormat(&source, "{%s, %s},  // %s: %.2f us, %.3f times as fast\n", absl::StrJoin(entry.key, ", "),
+                          absl::StrJoin(entry.choice, ", "), entry.tuned_on, entry.us, entry.baseline_us / entry.us);
   }
   absl::StrAppend(&source, "// clang-format on\n");
   return source;

@@ -7,8 +7,8 @@ namespace {
 
 TEST(PlanTableTest, AveragesGainsGeometrically) {
   EXPECT_DOUBLE_EQ(MeanGain({}), 1.0);
-  const std::vector<TunedProblem> problems = {{"a", {}, {}, 5.0, 20.0}, {"b", {}, {}, 8.0, 8.0}};
-  EXPECT_DOUBLE_EQ(MeanGain(problems), 2.0);
+  const std::vector<TunedEntry> entries = {{"a", {}, {}, 5.0, 20.0}, {"b", {}, {}, 8.0, 8.0}};
+  EXPECT_DOUBLE_EQ(MeanGain(entries), 2.0);
 }
 
 TEST(PlanTableTest, WritesAggregates) {
@@ -16,7 +16,7 @@ TEST(PlanTableTest, WritesAggregates) {
   table.provenance = "A GPU, 2026-01-02, seed 42";
   table.key_names = {"head_dim", "causal"};
   table.dimensions = {"rows", "keys", "splits"};
-  table.problems = {{"1,8,512,64", {64, 0}, {64, 128, 2}, 5.0, 10.0}};
+  table.entries = {{"1,8,512,64", {64, 0}, {64, 128, 2}, 5.0, 10.0}};
   EXPECT_EQ(ToSource(table),
             "// Written by flashcore_tune; run it again rather than edit this. A GPU, 2026-01-02, seed 42.\n"
             "// Faster than the plan without this table by 2.000 (geometric mean).\n"
