@@ -200,7 +200,8 @@ TEST(ClientTest, DeadlineEndsACallThatIsNotAnswered) {
 }
 
 TEST(ClientTest, BorrowedMemoryIsFreeAsSoonAsAttendReturns) {
-  // The deadlines fall anywhere, also in the middle of sending; under AddressSanitizer, a late read by gRPC would show.
+  // The deadlines fall anywhere, also in the middle of sending. A late read by gRPC would be a matter of luck, but one
+  // that AddressSanitizer sees.
   const FakeServer server;
   Client client = Connect(server.target());
   const TensorSpec spec{DType::kFloat32, {1, 32, 256, 128}};
