@@ -96,7 +96,7 @@ absl::Status Run(AttentionBackend& backend, const flashcore_attention_problem* p
     batch.push_back(FromC(problems[i]));
     const absl::Status status = Check(backend, problems[i], batch.back());
     if (!status.ok()) {
-      return absl::Status(status.code(), absl::StrCat("problem ", i, ": ", status.message()));
+      return {status.code(), absl::StrCat("problem ", i, ": ", status.message())};
     }
   }
   return backend.Launch(batch, stream);

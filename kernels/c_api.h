@@ -6,6 +6,7 @@
 #ifndef FLASHCORE_KERNELS_C_API_H_
 #define FLASHCORE_KERNELS_C_API_H_
 
+/* NOLINTBEGIN(modernize-deprecated-headers,modernize-use-using): this header is C. */
 #include <stddef.h>
 #include <stdint.h>
 
@@ -81,5 +82,7 @@ FLASHCORE_ATTENTION_API const char* flashcore_attention_last_error(void);
 #ifdef __cplusplus
 }
 #endif
+
+/* NOLINTEND(modernize-deprecated-headers,modernize-use-using) */
 
 #endif /* FLASHCORE_KERNELS_C_API_H_ */

@@ -24,7 +24,7 @@ struct alignas(kCacheLineBytes) TileState {
   int64_t end[kTileRows];
 };
 
-// A thread's working memory, allocated once: about 700 KiB, of which a problem touches what its head_dim needs.
+// A thread's working memory, allocated once: about 540 KiB, of which a problem touches what its head_dim needs.
 struct alignas(kCacheLineBytes) Scratch {
   TileState tiles[kMaxTaskTiles];
   float scores[kBlockKeys * kTileRows];    // S^T, then P^T [keys, rows].

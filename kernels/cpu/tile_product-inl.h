@@ -112,21 +112,19 @@ template <Walk kWalk, Update kUpdate>
 HWY_NOINLINE void Product(Broadcast a, int m_count, const float* b, int count, int vectors, const float* scale,
                           float* c) {
   const int lanes = static_cast<int>(hn::Lanes(FloatTag()));
-  const auto advance = [&](int width) {
-    vectors -= width;
-    b += width * lanes;
-    scale += width * lanes;
-    c += width * lanes;
-  };
-  for (; vectors >= kMaxVectors; advance(kMaxVectors)) {
-    ProductStrip<TileM(kMaxVectors), kMaxVectors, kWalk, kUpdate>(a, m_count, b, count, scale, c);
+  int n = 0;
+  for (; n + kMaxVectors <= vectors; n += kMaxVectors) {
+    const int lane = n * lanes;
+    ProductStrip<TileM(kMaxVectors), kMaxVectors, kWalk, kUpdate>(a, m_count, b + lane, count, scale + lane, c + lane);
   }
   constexpr int kPair = 2;
-  for (; vectors >= kPair; advance(kPair)) {
-    ProductStrip<TileM(kPair), kPair, kWalk, kUpdate>(a, m_count, b, count, scale, c);
+  for (; n + kPair <= vectors; n += kPair) {
+    const int lane = n * lanes;
+    ProductStrip<TileM(kPair), kPair, kWalk, kUpdate>(a, m_count, b + lane, count, scale + lane, c + lane);
   }
-  for (; vectors > 0; advance(1)) {
-    ProductStrip<TileM(1), 1, kWalk, kUpdate>(a, m_count, b, count, scale, c);
+  for (; n < vectors; ++n) {
+    const int lane = n * lanes;
+    ProductStrip<TileM(1), 1, kWalk, kUpdate>(a, m_count, b + lane, count, scale + lane, c + lane);
   }
 }
 
