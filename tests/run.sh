@@ -77,6 +77,7 @@ cmake --build --preset "$preset" --target "$target" -j "$jobs"
 say "running the tests"
 junit="build/$preset/Testing/junit.xml"
 summary="build/$preset/Testing/summary.txt"
+mkdir -p "build/$preset/Testing"
 : >"$summary"
 rc=0
 # CTest's summary is held back, so that it stays the last thing said.
