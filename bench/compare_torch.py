@@ -130,24 +130,34 @@ def in_context(slice_context):
                            "device in use): what it was timed or planned for is not the slice")
 
 
+@contextlib.contextmanager
+def open_backends(arguments, slice_context):
+    """By kernel, for one shape: what a backend keeps for each captured graph ends with it."""
+    with in_context(slice_context):
+        backends = {kernel: flashcore.Backend(arguments.library, kernel) for kernel in arguments.kernels}
+    try:
+        yield backends
+    finally:
+        torch.cuda.synchronize()
+        for backend in backends.values():
+            backend.close()
+
+
 def run_section(title, section_shapes, arguments, sm_count):
     slice_context = None
     if sm_count:
         from torch.cuda.green_contexts import GreenContext
         slice_context = GreenContext.create(sm_count, 0)
-    with in_context(slice_context):
-        backends = {kernel: flashcore.Backend(arguments.library, kernel) for kernel in arguments.kernels}
     rows = []
     for number, shape in enumerate(section_shapes, 1):
         print(f"[{title} {number}/{len(section_shapes)}] {shape}", file=sys.stderr, flush=True)
         try:
-            rows.append(measure(shape, arguments, backends, slice_context))
+            with open_backends(arguments, slice_context) as backends:
+                rows.append(measure(shape, arguments, backends, slice_context))
             print("    " + report.progress(rows[-1]), file=sys.stderr, flush=True)
         except torch.OutOfMemoryError as error:
             print(f"    left out: {error}", file=sys.stderr, flush=True)
         torch.cuda.empty_cache()
-    for backend in backends.values():
-        backend.close()
     return {"title": title, "sm_count": sm_count, "rows": rows,
             "ratios": report.ratios(rows, arguments.kernels, arguments.incumbents)}
 

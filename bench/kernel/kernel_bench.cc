@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <fstream>
 #include <iostream>
+#include <iterator>
 #include <memory>
 #include <optional>
 #include <string>
@@ -101,25 +102,43 @@ absl::StatusOr<Backends> OpenKernels(const std::vector<std::string>& names, int 
   return backends;
 }
 
-absl::StatusOr<std::vector<Result>> MeasureAll(const std::vector<Shape>& shapes, const Backends& backends,
-                                               AttentionBackend& simple, const Device& device,
-                                               const MeasureOptions& options) {
-  const absl::StatusOr<cuda::Stream> stream = cuda::CreateStream();
-  if (!stream.ok()) return stream.status();
+absl::Status CheckInside(const std::optional<DeviceSlice>& slice) {
+  return slice.has_value() ? slice->CheckCurrent() : absl::OkStatus();
+}
+
+// With backends of its own: what a backend keeps for each captured graph ends with it.
+absl::StatusOr<std::vector<Result>> MeasureShape(const Shape& shape, const RunRecord& record, cudaStream_t stream) {
+  const int ordinal = absl::GetFlag(FLAGS_device);
+  const absl::StatusOr<Backends> backends = OpenKernels(absl::GetFlag(FLAGS_kernels), ordinal);
+  if (!backends.ok()) return backends.status();
+  const absl::StatusOr<std::unique_ptr<AttentionBackend>> simple = OpenKernel(kSimpleKernel, ordinal);
+  if (!simple.ok()) return simple.status();
+  absl::StatusOr<Workload> workload = Workload::Create(shape, record.device, **simple, record.options, stream);
+  if (!workload.ok()) return workload.status();
   std::vector<Result> results;
-  for (const Shape& shape : shapes) {
-    std::cerr << "[" << results.size() + 1 << "/" << shapes.size() * backends.size() << "] " << ToString(shape)
-              << ": drawing inputs" << std::endl;
-    absl::StatusOr<Workload> workload = Workload::Create(shape, device, simple, options, stream->get());
-    if (!workload.ok()) return workload.status();
-    for (const auto& [name, backend] : backends) {
-      results.push_back(workload->Measure(*backend, name, stream->get()));
-      const Result& result = results.back();
-      std::cerr << "    " << name << ": "
-                << (result.reason.empty() ? Format(result.graph_rotated) + " us" : result.reason) << std::endl;
-    }
+  for (const auto& [name, backend] : *backends) {
+    results.push_back(workload->Measure(*backend, name, stream));
+    const Result& result = results.back();
+    std::cerr << "    " << name << ": "
+              << (result.reason.empty() ? Format(result.graph_rotated) + " us" : result.reason) << std::endl;
   }
   return results;
+}
+
+absl::StatusOr<std::vector<Result>> MeasureShapes(const std::vector<Shape>& shapes,
+                                                  const std::optional<DeviceSlice>& slice, const RunRecord& record) {
+  const absl::StatusOr<cuda::Stream> stream = cuda::CreateStream();
+  if (!stream.ok()) return stream.status();
+  std::vector<Result> all;
+  for (size_t i = 0; i < shapes.size(); ++i) {
+    std::cerr << "[" << i + 1 << "/" << shapes.size() << "] " << ToString(shapes[i]) << std::endl;
+    absl::StatusOr<std::vector<Result>> results = MeasureShape(shapes[i], record, stream->get());
+    absl::Status inside = CheckInside(slice);
+    if (!inside.ok()) return inside;
+    if (!results.ok()) return results.status();
+    std::move(results->begin(), results->end(), std::back_inserter(all));
+  }
+  return all;
 }
 
 absl::Status WriteFile(const std::string& path, const std::string& text) {
@@ -143,22 +162,6 @@ RunRecord Describe(const Device& device) {
   record.sms_used = device.sm_count;
   record.options = {absl::GetFlag(FLAGS_timings), absl::GetFlag(FLAGS_max_seconds), absl::GetFlag(FLAGS_seed)};
   return record;
-}
-
-// Opens the kernels and measures them, in the slice if there is one.
-absl::StatusOr<std::vector<Result>> MeasureShapes(const std::vector<Shape>& shapes,
-                                                  const std::optional<DeviceSlice>& slice, const RunRecord& record) {
-  const int ordinal = absl::GetFlag(FLAGS_device);
-  const absl::StatusOr<Backends> backends = OpenKernels(absl::GetFlag(FLAGS_kernels), ordinal);
-  if (!backends.ok()) return backends.status();
-  const absl::StatusOr<std::unique_ptr<AttentionBackend>> simple = OpenKernel(kSimpleKernel, ordinal);
-  if (!simple.ok()) return simple.status();
-  absl::Status inside = slice.has_value() ? slice->CheckCurrent() : absl::OkStatus();
-  if (!inside.ok()) return inside;
-  absl::StatusOr<std::vector<Result>> results = MeasureAll(shapes, *backends, **simple, record.device, record.options);
-  inside = slice.has_value() ? slice->CheckCurrent() : absl::OkStatus();
-  if (!inside.ok()) return inside;
-  return results;
 }
 
 absl::StatusOr<bool> Run() {
