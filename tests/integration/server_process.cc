@@ -137,7 +137,7 @@ std::shared_ptr<grpc::Channel> ServerProcess::ConnectTo(const std::string& addre
   return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
 }
 
-void ServerProcess::Signal(int signal) { kill(pid_, signal); }
+void ServerProcess::Signal(int signal) const { kill(pid_, signal); }
 
 int ServerProcess::Wait() {
   int wait_status = 0;

@@ -14,7 +14,7 @@ v1::AttendRequest ToRequest(const ProblemSpec& spec);
 // own tolerance.
 void ExpectAnswers(const v1::AttendResponse& response, const ProblemSpec& spec);
 
-// Keeps a server with --backend=reference busy for a second or so: a second on one core, more under a sanitizer.
+// Keeps a server with --backend=reference busy for a second or so. Q, K, V and O take 2 MiB each.
 ProblemSpec SlowSpec();
 
 }  // namespace flashcore::testing
