@@ -102,7 +102,7 @@ class LiveCalls {
   static std::shared_ptr<AttendCall> Create(const std::shared_ptr<LiveCalls>& live) {
     const MutexLock lock(live->mutex_);
     const uint64_t id = live->next_id_++;
-    const std::shared_ptr<AttendCall> call(new AttendCall, [live, id](const AttendCall* state) {
+    std::shared_ptr<AttendCall> call(new AttendCall, [live, id](const AttendCall* state) {
       std::default_delete<const AttendCall>()(state);
       live->Remove(id);
     });

@@ -36,7 +36,7 @@ std::unique_ptr<std::byte[]> Allocate(const TensorSpec& spec) {
 absl::string_view Name(Layout layout) { return layout == Layout::kBhsd ? "bhsd" : "bshd"; }
 
 absl::Status ValidateSpec(const TensorSpec& spec) {
-  int64_t bytes = static_cast<int64_t>(SizeOf(spec.dtype));
+  auto bytes = static_cast<int64_t>(SizeOf(spec.dtype));
   for (const int64_t dim : spec.shape) {
     if (dim < 0) return absl::InvalidArgumentError(absl::StrCat("shape: dimension ", dim, " is negative"));
     if (__builtin_mul_overflow(bytes, dim, &bytes)) {

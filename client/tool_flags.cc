@@ -100,7 +100,7 @@ absl::Status ParseToolFlags(int argc, char** argv) {
   absl::Span<char* const> arguments(argv, static_cast<size_t>(argc));
   arguments.remove_prefix(1);
   while (!arguments.empty()) {
-    if (const absl::Status status = ParseOne(arguments); !status.ok()) return status;
+    if (absl::Status status = ParseOne(arguments); !status.ok()) return status;
   }
   return absl::OkStatus();
 }

@@ -25,7 +25,7 @@ absl::StatusOr<AttendSummary> Ask(const AttendToolOptions& options) {
   absl::StatusOr<Client> client = Client::Connect(options.target);
   if (!client.ok()) return client.status();
   if (options.wait_ready > absl::ZeroDuration()) {
-    const absl::Status serving = client->WaitUntilServing(options.wait_ready);
+    absl::Status serving = client->WaitUntilServing(options.wait_ready);
     if (!serving.ok()) return serving;
   }
   const AttendInputs& inputs = options.inputs;
@@ -38,7 +38,7 @@ absl::StatusOr<AttendSummary> Ask(const AttendToolOptions& options) {
 
 absl::Status WriteTensors(const AttendToolOptions& options, const AttendResult& answer) {
   if (!options.out_path.empty()) {
-    if (const absl::Status written = WriteNpyFile(answer.o, options.out_path); !written.ok()) return written;
+    if (absl::Status written = WriteNpyFile(answer.o, options.out_path); !written.ok()) return written;
   }
   if (!options.lse_out_path.empty()) return WriteNpyFile(*answer.lse, options.lse_out_path);
   return absl::OkStatus();
@@ -55,9 +55,9 @@ absl::Status Verify(const AttendToolOptions& options, AttendSummary& summary) {
 absl::StatusOr<AttendSummary> Run(const AttendToolOptions& options) {
   absl::StatusOr<AttendSummary> summary = Ask(options);
   if (!summary.ok()) return summary;
-  if (const absl::Status written = WriteTensors(options, summary->answer); !written.ok()) return written;
+  if (absl::Status written = WriteTensors(options, summary->answer); !written.ok()) return written;
   if (options.verify) {
-    if (const absl::Status verified = Verify(options, *summary); !verified.ok()) return verified;
+    if (absl::Status verified = Verify(options, *summary); !verified.ok()) return verified;
   }
   return summary;
 }

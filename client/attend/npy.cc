@@ -225,7 +225,7 @@ absl::StatusOr<Tensor> ReadNpy(std::istream& in, Layout layout, std::optional<DT
     return absl::InvalidArgumentError("it is in Fortran order; in NumPy: numpy.ascontiguousarray(array)");
   }
   TensorSpec spec{.dtype = *type, .shape = std::move(header->shape), .layout = layout};
-  if (const absl::Status valid = ValidateSpec(spec); !valid.ok()) return valid;
+  if (absl::Status valid = ValidateSpec(spec); !valid.ok()) return valid;
   absl::StatusOr<std::shared_ptr<const void>> data = ReadData(in, spec);
   if (!data.ok()) return data.status();
   return Tensor::Share(std::move(spec), *std::move(data));

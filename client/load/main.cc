@@ -62,7 +62,7 @@ std::vector<MixEntry> WithoutUnsupported(std::vector<MixEntry> mix, const Server
 
 absl::StatusOr<ServerInfo> WaitForServer(Client& client, const LoadOptions& options) {
   if (options.wait_ready > absl::ZeroDuration()) {
-    const absl::Status serving = client.WaitUntilServing(options.wait_ready);
+    absl::Status serving = client.WaitUntilServing(options.wait_ready);
     if (!serving.ok()) return serving;
   }
   return client.GetServerInfo();

@@ -110,12 +110,12 @@ absl::StatusOr<MixEntry> ParseEntry(absl::string_view text) {
   MixEntry entry;
   entry.text = std::string(text);
   const std::vector<absl::string_view> words = absl::StrSplit(text, absl::ByAnyChar(" \t\r"), absl::SkipEmpty());
-  if (const absl::Status shape = SetShape(words.front(), entry); !shape.ok()) return shape;
+  if (absl::Status shape = SetShape(words.front(), entry); !shape.ok()) return shape;
   for (size_t i = 1; i < words.size(); ++i) {
-    if (const absl::Status option = SetOption(words[i], entry); !option.ok()) return option;
+    if (absl::Status option = SetOption(words[i], entry); !option.ok()) return option;
   }
   for (const TensorSpec& spec : {entry.QuerySpec(), entry.KeyValueSpec()}) {
-    if (const absl::Status valid = ValidateSpec(spec); !valid.ok()) return valid;
+    if (absl::Status valid = ValidateSpec(spec); !valid.ok()) return valid;
   }
   return entry;
 }

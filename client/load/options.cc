@@ -85,7 +85,7 @@ const absl::string_view kLoadSynopsis =
     "Exit code: 0 all is well, 1 errors or wrong answers, 2 wrong usage.";
 
 absl::StatusOr<LoadOptions> LoadOptionsFromFlags() {
-  if (const absl::Status status = CheckFlags(); !status.ok()) return status;
+  if (absl::Status status = CheckFlags(); !status.ok()) return status;
   LoadOptions options{.target = absl::GetFlag(FLAGS_target),
                       .channels = absl::GetFlag(FLAGS_channels),
                       .mix_spec = absl::GetFlag(FLAGS_mix),

@@ -163,7 +163,7 @@ absl::StatusOr<AttentionProblem> ToProblem(const Tensor& q, const Tensor& k, con
   if (!k_dims.ok()) return k_dims.status();
   const absl::StatusOr<Dims> v_dims = DimsOf("v", v);
   if (!v_dims.ok()) return v_dims.status();
-  if (const absl::Status fit = CheckFit(q, k, v, *q_dims, *k_dims, *v_dims); !fit.ok()) return fit;
+  if (absl::Status fit = CheckFit(q, k, v, *q_dims, *k_dims, *v_dims); !fit.ok()) return fit;
 
   AttentionProblem problem{.dtype = q.dtype(),
                            .batch = q_dims->batch,
@@ -186,7 +186,7 @@ absl::StatusOr<AttentionProblem> ToProblem(const Tensor& q, const Tensor& k, con
                            .k_strides = k_dims->strides,
                            .v_strides = v_dims->strides,
                            .o_strides = q_dims->strides};
-  if (const absl::Status valid = ValidateProblem(problem); !valid.ok()) return valid;
+  if (absl::Status valid = ValidateProblem(problem); !valid.ok()) return valid;
   return problem;
 }
 
@@ -197,7 +197,7 @@ absl::StatusOr<ExpectedAnswer> ComputeExpected(const Tensor& q, const Tensor& k,
   WidenedProblem widened(q, k, v, *problem);
   ExpectedAnswer expected;
   const std::unique_ptr<AttentionBackend> reference = CreateReferenceBackend();
-  const absl::Status computed = reference->Launch({widened.Into(expected.o, &expected.lse)}, nullptr);
+  absl::Status computed = reference->Launch({widened.Into(expected.o, &expected.lse)}, nullptr);
   if (!computed.ok()) return computed;
 
   std::vector<float> plain;

@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <deque>
@@ -105,25 +106,48 @@ RunResult RunLoop(StartAttend start, const Workload& workload, Verifier* verifie
   return Runner(std::move(start), workload, verifier, options).Run([](const RunProgress&) {});
 }
 
-TEST(RunnerTest, NRequestsAreNAnswers) {
+// Answers the oldest call when `full` are waiting, and all of them once `total` have come.
+class FullHouse {
+ public:
+  FullHouse(Pool& pool, size_t full, int total) : pool_(pool), full_(full), total_(total) {}
+
+  void Start(const PreparedRequest& request, AttendCallback callback) {
+    const MutexLock lock(mutex_);
+    waiting_.emplace_back(&request, std::move(callback));
+    most_waiting_ = std::max(most_waiting_, waiting_.size());
+    const bool last = ++started_ == total_;
+    while (!waiting_.empty() && (last || waiting_.size() == full_)) {
+      pool_.Add([call = std::move(waiting_.front())]() mutable { call.second(AnyAnswer(*call.first)); });
+      waiting_.pop_front();
+    }
+  }
+
+  size_t most_waiting() {
+    const MutexLock lock(mutex_);
+    return most_waiting_;
+  }
+
+ private:
+  Pool& pool_;
+  const size_t full_;
+  const int total_;
+  Mutex mutex_;
+  std::deque<std::pair<const PreparedRequest*, AttendCallback>> waiting_ ABSL_GUARDED_BY(mutex_);
+  size_t most_waiting_ ABSL_GUARDED_BY(mutex_) = 0;
+  int started_ ABSL_GUARDED_BY(mutex_) = 0;
+};
+
+TEST(RunnerTest, NRequestsAreNAnswersAndAllSlotsWork) {
+  // A call is only answered while all other slots wait: a loop with a slot too few would never end.
   const Workload workload = MakeWorkload(false);
-  std::atomic<int> under_way = 0;
-  std::atomic<int> most_under_way = 0;
   Pool pool(4);
+  FullHouse house(pool, 8, 1000);
   const RunResult result = RunLoop(
-      [&](const PreparedRequest& request, AttendCallback callback) {
-        const int now = ++under_way;
-        for (int most = most_under_way; now > most && !most_under_way.compare_exchange_weak(most, now);) {
-        }
-        pool.Add([&request, &under_way, callback = std::move(callback)]() mutable {
-          --under_way;
-          callback(AnyAnswer(request));
-        });
-      },
+      [&house](const PreparedRequest& request, AttendCallback callback) { house.Start(request, std::move(callback)); },
       workload, nullptr, {.concurrency = 8, .requests = 1000});
   EXPECT_EQ(result.stats.answered(), 1000);
   EXPECT_EQ(result.stats.failed(), 0);
-  EXPECT_EQ(most_under_way, 8);
+  EXPECT_EQ(house.most_waiting(), 8);
   EXPECT_GT(result.elapsed, absl::ZeroDuration());
   EXPECT_GT(result.stats.flops, 0);
   EXPECT_FALSE(result.gave_up);
