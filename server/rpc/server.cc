@@ -140,8 +140,9 @@ absl::Status GrpcServer::Listen(const RpcOptions& options) {
 }
 
 void GrpcServer::StartDrain() {
-  StopServing();
+  // In this order, whoever has seen NOT_SERVING is never accepted.
   scheduler_.StartDrain();
+  StopServing();
   service_.calls().StartDrain();
 }
 

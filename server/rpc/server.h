@@ -50,7 +50,7 @@ class RpcServer {
   // From here on the health service says NOT_SERVING, for "" and for "flashcore.v1.AttentionService". For good.
   virtual void StopServing() = 0;
 
-  // StopServing; the scheduler drains, open streams end as soon as they have answered what they read.
+  // The scheduler drains, then StopServing; open streams end as soon as they have answered what they read.
   virtual void StartDrain() = 0;
 
   // Blocks until no call of AttentionService is left, for `timeout` at most. True if none is left. After StartDrain.
