@@ -3,6 +3,7 @@
 #include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/flags/parse.h"
 #include "absl/flags/usage.h"
@@ -95,8 +96,6 @@ absl::Status StartEngine(const ServerOptions& options, Parts& parts) {
 absl::Status StartScheduler(const ServerOptions& options, Parts& parts) {
   parts.facts = CollectFacts(options, parts.engine->backend().info());
   parts.metrics = std::make_unique<Metrics>(parts.facts);
-  parts.metrics->SetBytesInFlightSource(
-      [arena = parts.engine->arena()] { return static_cast<int64_t>(arena->used_bytes()); });
   absl::StatusOr<std::unique_ptr<Scheduler>> scheduler = Scheduler::Create(
       *parts.engine, options.scheduler, *parts.metrics, SteadyClock(),
       [stop = parts.stop](const absl::Status& fault) { stop->Stop({.device_fault = true, .text = fault.ToString()}); });
@@ -189,6 +188,10 @@ int Run() {
 int main(int argc, char** argv) {
   flashcore::BlockStopSignals();
   flashcore::SetUpFlags();
-  absl::ParseCommandLine(argc, argv);
+  const std::vector<char*> arguments = absl::ParseCommandLine(argc, argv);
+  if (arguments.size() > 1) {
+    flashcore::LogError("bad flags", {{"status", absl::StrCat("'", arguments[1], "' is no flag; --help lists them")}});
+    return EXIT_FAILURE;
+  }
   return flashcore::Run();
 }
