@@ -71,7 +71,7 @@ void BenchAttention(benchmark::State& state, const Shape& shape, DType dtype, in
 
   const std::unique_ptr<AttentionBackend> backend = CreateCpuBackend(num_threads).value();
   state.SetLabel(absl::StrCat(backend->info().kernel, ", ", backend->info().num_threads, " threads"));
-  for (auto _ : state) {
+  while (state.KeepRunning()) {
     const absl::Status status = backend->Launch({&problem, 1}, nullptr);
     if (!status.ok()) state.SkipWithError(std::string(status.message()).c_str());
   }

@@ -29,7 +29,7 @@ constexpr float kNegativeInfinity = -std::numeric_limits<float>::infinity();
 constexpr float kLog2E = 1.44269504088896340736f;
 constexpr double kLn2 = 0.69314718055994530942;
 
-constexpr int RoundUp(int value, int multiple) { return (value + multiple - 1) / multiple * multiple; }
+constexpr int64_t RoundUp(int64_t value, int64_t multiple) { return (value + multiple - 1) / multiple * multiple; }
 
 // Everything about a tile that stays the same for all of its blocks.
 struct TileJob {
@@ -76,12 +76,12 @@ void LoadRanges(const AttentionProblem& problem, TileJob& job) {
 }
 
 void LoadQueries(const AttentionProblem& problem, TileJob& job, Scratch& scratch) {
-  const int head_dim = static_cast<int>(problem.head_dim);
-  const int columns = RoundUp(head_dim, kTransposeBlock);
-  const int padded_rows = RoundUp(job.vectors * static_cast<int>(hn::Lanes(FloatTag())), kTransposeBlock);
+  const int64_t head_dim = problem.head_dim;
+  const int64_t columns = RoundUp(head_dim, kTransposeBlock);
+  const int64_t padded_rows = RoundUp(job.vectors * static_cast<int64_t>(hn::Lanes(FloatTag())), kTransposeBlock);
   for (int row = 0; row < padded_rows; ++row) {
     float* to = scratch.rows + row * columns;
-    const int filled = row < job.rows.num_rows() ? head_dim : 0;
+    const int64_t filled = row < job.rows.num_rows() ? head_dim : 0;
     if (filled > 0) {
       const void* from = ElementAt(problem.dtype, problem.q, RowOffset(problem.q_strides, job.rows, row));
       ConvertToFloat(problem.dtype, from, head_dim, to);
@@ -97,7 +97,7 @@ TileJob StartTile(const AttentionProblem& problem, const RowTile& rows, TileStat
   LoadQueries(problem, job, scratch);
   std::fill_n(state.row_max, kTileRows, kNegativeInfinity);
   std::fill_n(state.row_sum, kTileRows, 0.0f);
-  std::fill_n(state.o, RoundUp(static_cast<int>(problem.head_dim), kTransposeBlock) * kTileRows, 0.0f);
+  std::fill_n(state.o, RoundUp(problem.head_dim, kTransposeBlock) * kTileRows, 0.0f);
   return job;
 }
 
@@ -106,7 +106,7 @@ Broadcast LoadBlock(const AttentionProblem& problem, const void* data, int64_t o
                     float* converted) {
   const void* first = ElementAt(problem.dtype, data, offset);
   if (problem.dtype == DType::kFloat32) return {static_cast<const float*>(first), row_stride};
-  const int head_dim = static_cast<int>(problem.head_dim);
+  const int64_t head_dim = problem.head_dim;
   for (int key = 0; key < num_keys; ++key) {
     ConvertToFloat(problem.dtype, ElementAt(problem.dtype, first, key * row_stride), head_dim,
                    converted + key * head_dim);
@@ -276,14 +276,14 @@ void AddBlock(const AttentionProblem& problem, const Scaling& scaling, const Til
 }
 
 // Divides O^T by the sums: by 1 for a row that sees no key, so that it stays 0.
-void Normalize(const TileJob& job, int head_dim) {
+void Normalize(const TileJob& job, int64_t head_dim) {
   const FloatTag d;
   const int lanes = static_cast<int>(hn::Lanes(d));
   TileState& state = *job.state;
   for (int row = 0; row < job.vectors * lanes; row += lanes) {
     const Floats sum = hn::Load(d, state.row_sum + row);
     const Floats inverse = hn::Div(hn::Set(d, 1.0f), sum);
-    for (int i = 0; i < head_dim; ++i) {
+    for (int64_t i = 0; i < head_dim; ++i) {
       float* o = state.o + i * kTileRows + row;
       hn::Store(hn::Mul(hn::Load(d, o), inverse), d, o);
     }
@@ -291,11 +291,12 @@ void Normalize(const TileJob& job, int head_dim) {
 }
 
 void StoreTile(const AttentionProblem& problem, const TileJob& job, Scratch& scratch) {
-  const int head_dim = static_cast<int>(problem.head_dim);
-  const int columns = RoundUp(head_dim, kTransposeBlock);
+  const int64_t head_dim = problem.head_dim;
+  const int64_t columns = RoundUp(head_dim, kTransposeBlock);
   const int num_rows = job.rows.num_rows();
   TileState& state = *job.state;
   Normalize(job, head_dim);
+  // NOLINTNEXTLINE(readability-suspicious-call-argument): O^T has `columns` rows.
   Transpose(state.o, kTileRows, columns, RoundUp(num_rows, kTransposeBlock), scratch.rows, columns);
   for (int row = 0; row < num_rows; ++row) {
     float* o = scratch.rows + row * columns;

@@ -14,7 +14,7 @@
 namespace flashcore::cpu {
 
 // Query rows of a tile: SIMD lanes run along them.
-inline constexpr int kTileRows = 64;
+inline constexpr int64_t kTileRows = 64;
 // Keys of a block. Tiles take blocks at multiples of this, so a tile's sums do not depend on its neighbours.
 inline constexpr int kBlockKeys = 96;
 // The most tiles of a task.

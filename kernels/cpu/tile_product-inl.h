@@ -48,7 +48,7 @@ template <int kM, int kVectors, Walk kWalk, Update kUpdate>
 HWY_INLINE void ProductTile(Broadcast a, const float* HWY_RESTRICT b, int count, const float* HWY_RESTRICT scale,
                             float* HWY_RESTRICT c) {
   const FloatTag d;
-  const int lanes = static_cast<int>(hn::Lanes(d));
+  const auto lanes = static_cast<ptrdiff_t>(hn::Lanes(d));
   Floats sum[kM][kVectors];
 #pragma GCC unroll 12
   for (int m = 0; m < kM; ++m) {
@@ -111,19 +111,19 @@ HWY_INLINE int PaddedVectors(int rows) {
 template <Walk kWalk, Update kUpdate>
 HWY_NOINLINE void Product(Broadcast a, int m_count, const float* b, int count, int vectors, const float* scale,
                           float* c) {
-  const int lanes = static_cast<int>(hn::Lanes(FloatTag()));
+  const auto lanes = static_cast<ptrdiff_t>(hn::Lanes(FloatTag()));
   int n = 0;
   for (; n + kMaxVectors <= vectors; n += kMaxVectors) {
-    const int lane = n * lanes;
+    const ptrdiff_t lane = n * lanes;
     ProductStrip<TileM(kMaxVectors), kMaxVectors, kWalk, kUpdate>(a, m_count, b + lane, count, scale + lane, c + lane);
   }
   constexpr int kPair = 2;
   for (; n + kPair <= vectors; n += kPair) {
-    const int lane = n * lanes;
+    const ptrdiff_t lane = n * lanes;
     ProductStrip<TileM(kPair), kPair, kWalk, kUpdate>(a, m_count, b + lane, count, scale + lane, c + lane);
   }
   for (; n < vectors; ++n) {
-    const int lane = n * lanes;
+    const ptrdiff_t lane = n * lanes;
     ProductStrip<TileM(1), 1, kWalk, kUpdate>(a, m_count, b + lane, count, scale + lane, c + lane);
   }
 }

@@ -7,6 +7,7 @@
 #define FLASHCORE_KERNELS_CPU_VECTOR_MATH_INL_H_
 #endif
 
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
 
@@ -86,15 +87,15 @@ HWY_INLINE void StoreBfloat16(Floats v, uint16_t* to) {
 }
 
 // `count` elements of `dtype` from `from` become floats at `to`.
-HWY_INLINE void ConvertToFloat(DType dtype, const void* from, int count, float* to) {
+HWY_INLINE void ConvertToFloat(DType dtype, const void* from, ptrdiff_t count, float* to) {
   if (dtype == DType::kFloat32) {
     std::memcpy(to, from, static_cast<size_t>(count) * sizeof(float));
     return;
   }
   const FloatTag d;
-  const int lanes = static_cast<int>(hn::Lanes(d));
+  const auto lanes = static_cast<ptrdiff_t>(hn::Lanes(d));
   const auto* from16 = static_cast<const uint16_t*>(from);
-  int i = 0;
+  ptrdiff_t i = 0;
   if (dtype == DType::kBFloat16) {
     for (; i + lanes <= count; i += lanes) hn::StoreU(LoadWide<hwy::bfloat16_t>(d, from16 + i), d, to + i);
   } else if constexpr (kHasHalfConversion) {
@@ -104,15 +105,15 @@ HWY_INLINE void ConvertToFloat(DType dtype, const void* from, int count, float* 
 }
 
 // The inverse, rounding to nearest even.
-HWY_INLINE void ConvertFromFloat(DType dtype, const float* from, int count, void* to) {
+HWY_INLINE void ConvertFromFloat(DType dtype, const float* from, ptrdiff_t count, void* to) {
   if (dtype == DType::kFloat32) {
     std::memcpy(to, from, static_cast<size_t>(count) * sizeof(float));
     return;
   }
   const FloatTag d;
-  const int lanes = static_cast<int>(hn::Lanes(d));
+  const auto lanes = static_cast<ptrdiff_t>(hn::Lanes(d));
   auto* to16 = static_cast<uint16_t*>(to);
-  int i = 0;
+  ptrdiff_t i = 0;
   if (dtype == DType::kBFloat16) {
     for (; i + lanes <= count; i += lanes) StoreBfloat16(hn::LoadU(d, from + i), to16 + i);
   } else if constexpr (kHasHalfConversion) {
@@ -124,13 +125,15 @@ HWY_INLINE void ConvertFromFloat(DType dtype, const float* from, int count, void
 // to[c][r] = from[r][c]; rows and columns are multiples of kTransposeBlock, `ld` is the distance between rows.
 inline constexpr int kTransposeBlock = 4;
 #if HWY_TARGET == HWY_SCALAR
-inline void Transpose(const float* from, int from_ld, int rows, int columns, float* to, int to_ld) {
-  for (int r = 0; r < rows; ++r) {
-    for (int c = 0; c < columns; ++c) to[c * to_ld + r] = from[r * from_ld + c];
+inline void Transpose(const float* from, ptrdiff_t from_ld, ptrdiff_t rows, ptrdiff_t columns, float* to,
+                      ptrdiff_t to_ld) {
+  for (ptrdiff_t r = 0; r < rows; ++r) {
+    for (ptrdiff_t c = 0; c < columns; ++c) to[c * to_ld + r] = from[r * from_ld + c];
   }
 }
 #else
-HWY_INLINE void TransposeBlock(const float* HWY_RESTRICT from, int from_ld, float* HWY_RESTRICT to, int to_ld) {
+HWY_INLINE void TransposeBlock(const float* HWY_RESTRICT from, ptrdiff_t from_ld, float* HWY_RESTRICT to,
+                               ptrdiff_t to_ld) {
   const hn::Full128<float> d;
   const auto row0 = hn::LoadU(d, from);
   const auto row1 = hn::LoadU(d, from + from_ld);
@@ -146,9 +149,10 @@ HWY_INLINE void TransposeBlock(const float* HWY_RESTRICT from, int from_ld, floa
   hn::StoreU(hn::ConcatUpperUpper(d, high23, high01), d, to + 3 * to_ld);
 }
 
-HWY_INLINE void Transpose(const float* from, int from_ld, int rows, int columns, float* to, int to_ld) {
-  for (int r = 0; r < rows; r += kTransposeBlock) {
-    for (int c = 0; c < columns; c += kTransposeBlock) {
+HWY_INLINE void Transpose(const float* from, ptrdiff_t from_ld, ptrdiff_t rows, ptrdiff_t columns, float* to,
+                          ptrdiff_t to_ld) {
+  for (ptrdiff_t r = 0; r < rows; r += kTransposeBlock) {
+    for (ptrdiff_t c = 0; c < columns; c += kTransposeBlock) {
       TransposeBlock(from + r * from_ld + c, from_ld, to + c * to_ld + r, to_ld);
     }
   }

@@ -1,7 +1,6 @@
 #include "tests/kernels/grid.h"
 
 #include <ostream>
-#include <utility>
 
 #include "absl/strings/str_cat.h"
 
@@ -32,8 +31,8 @@ std::vector<ProblemSpec> BothMasks(const ProblemSpec& spec) {
   return {spec, causal};
 }
 
-void Append(std::vector<ProblemSpec> more, std::vector<ProblemSpec>& specs) {
-  for (ProblemSpec& spec : more) specs.push_back(std::move(spec));
+void Append(const std::vector<ProblemSpec>& more, std::vector<ProblemSpec>& specs) {
+  specs.insert(specs.end(), more.begin(), more.end());
 }
 
 GridCase HeadDims(DType dtype) {

@@ -138,10 +138,10 @@ struct Expected {
   double o_tolerance = 0.0;
   double lse_tolerance = 0.0;
 };
-Expected ComputeExpected(HostProblem& problem);
+Expected ComputeExpected(HostProblem& host);
 
 // Compares; where the expectation is not finite, the result must not be either. Checks guards as well.
-::testing::AssertionResult Matches(const HostProblem& problem, const Expected& expected);
+::testing::AssertionResult Matches(const HostProblem& host, const Expected& expected);
 
 // Builds the specs, runs them as one batch and expects every result to be right.
 void ExpectCorrect(const Runner& runner, absl::Span<const ProblemSpec> specs);
