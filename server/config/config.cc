@@ -61,9 +61,9 @@ ABSL_FLAG(int64_t, grpc_memory_bytes, ServerOptions().grpc_memory_bytes,
           "Memory that gRPC may use, mostly for messages on their way in and out, --max_message_bytes to 4 TiB; short "
           "of it, gRPC slows its connections down");
 
-ABSL_FLAG(
-    absl::Duration, drain_timeout, ServerOptions().drain_timeout,
-    "After SIGTERM, how long accepted calls may take to finish, 0s to 1h, e.g. 30s; after that the process ends with status 1");
+ABSL_FLAG(absl::Duration, drain_timeout, ServerOptions().drain_timeout,
+          "After SIGTERM, how long accepted calls may take to finish, 0s to 1h, e.g. 30s; after that the process ends "
+          "with status 1");
 ABSL_FLAG(bool, reflection, ServerOptions().reflection, "Serve gRPC reflection, which tools like grpcurl need");
 ABSL_FLAG(std::string, log_level, "info", "Least level to log: debug, info, warning or error");
 ABSL_FLAG(std::string, log_format, "text", "One line per event: text (key=value) or json");
