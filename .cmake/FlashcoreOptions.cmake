@@ -7,6 +7,10 @@ set(flashcore_warnings -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Wov
 if(CMAKE_CXX_COMPILER_ID MATCHES "Clang")
   list(APPEND flashcore_warnings -Wthread-safety -Wthread-safety-beta)
 endif()
+if(FLASHCORE_SANITIZER STREQUAL "thread" AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  # Abseil's flags use fences, which ThreadSanitizer does not model.
+  list(APPEND flashcore_warnings -Wno-tsan)
+endif()
 if(FLASHCORE_WERROR)
   list(APPEND flashcore_warnings -Werror)
 endif()
