@@ -1,4 +1,5 @@
 // flashcore_attend: see kAttendSynopsis.
+#include <exception>
 #include <iostream>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -93,4 +94,11 @@ int Main(int argc, char** argv) {
 }  // namespace
 }  // namespace flashcore
 
-int main(int argc, char** argv) { return flashcore::Main(argc, argv); }
+int main(int argc, char** argv) {
+  try {
+    return flashcore::Main(argc, argv);
+  } catch (const std::exception& error) {  // Out of memory, most likely: we throw nothing.
+    flashcore::Complain(error.what());
+    return flashcore::kExitFailed;
+  }
+}

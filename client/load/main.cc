@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <exception>
 #include <fstream>
 #include <iostream>
 #include <nlohmann/json.hpp>
@@ -175,4 +176,11 @@ int Main(int argc, char** argv) {
 }  // namespace
 }  // namespace flashcore
 
-int main(int argc, char** argv) { return flashcore::Main(argc, argv); }
+int main(int argc, char** argv) {
+  try {
+    return flashcore::Main(argc, argv);
+  } catch (const std::exception& error) {  // Out of memory, most likely: we throw nothing.
+    flashcore::Complain(error.what());
+    return flashcore::kExitFailed;
+  }
+}

@@ -5,7 +5,6 @@
 #include <cstdint>
 #include <limits>
 #include <memory>
-#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -77,8 +76,8 @@ absl::Status CheckFit(const Tensor& q, const Tensor& k, const Tensor& v, const D
 // The problem over FP32 copies of its tensors, which is exact, with O and LSE in `expected`.
 class WidenedProblem {
  public:
-  WidenedProblem(const Tensor& q, const Tensor& k, const Tensor& v, AttentionProblem problem)
-      : q_(q.ToFloats()), k_(k.ToFloats()), v_(v.ToFloats()), problem_(std::move(problem)) {
+  WidenedProblem(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionProblem& problem)
+      : q_(q.ToFloats()), k_(k.ToFloats()), v_(v.ToFloats()), problem_(problem) {
     problem_.dtype = DType::kFloat32;
     problem_.q = q_.data();
     problem_.k = k_.data();
