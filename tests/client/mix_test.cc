@@ -94,7 +94,7 @@ TEST(MixTest, FromAFile) {
 
 TEST(WorkloadTest, PicksByWeightAndVariesTensors) {
   constexpr uint64_t kSeed = 3;
-  constexpr int kPicks = 4000;
+  constexpr double kPicks = 4000;
   std::printf("seed %llu\n", static_cast<unsigned long long>(kSeed));
   const Workload workload = Workload::Create(ParseMix("1,1,1,8 weight=3; 1,1,2,8 weight=1").value(),
                                              {.variants = 2, .seed = kSeed, .threads = 2}, [](int, int) {})
@@ -102,7 +102,8 @@ TEST(WorkloadTest, PicksByWeightAndVariesTensors) {
   ASSERT_THAT(workload.requests(), SizeIs(4));
   std::mt19937_64 random(kSeed);
   std::vector<int> picked(4);
-  for (int i = 0; i < kPicks; ++i) ++picked[static_cast<size_t>(&workload.Pick(random) - workload.requests().data())];
+  for (int i = 0; i < static_cast<int>(kPicks); ++i)
+    ++picked[static_cast<size_t>(&workload.Pick(random) - workload.requests().data())];
   EXPECT_NEAR(picked[0] + picked[1], kPicks * 3 / 4, kPicks / 20);
   EXPECT_NEAR(picked[0], kPicks * 3 / 8, kPicks / 20);
   EXPECT_NEAR(picked[3], kPicks / 8, kPicks / 20);

@@ -67,8 +67,7 @@ TEST(NpyTest, WhatIsWrittenIsRead) {
 TEST(NpyTest, HeadersThatNumPyCouldWrite) {
   EXPECT_THAT(ParseNpyHeader("{'descr': '<f4', 'fortran_order': False, 'shape': (), }")->shape, IsEmpty());
   EXPECT_THAT(ParseNpyHeader("{'descr': '<f4', 'fortran_order': False, 'shape': (3,), }   \n")->shape, ElementsAre(3));
-  const absl::StatusOr<NpyHeader> header =
-      ParseNpyHeader("{\"shape\":(1,2,3),\"fortran_order\":True,\"descr\":\"<f4\"}");
+  const absl::StatusOr<NpyHeader> header = ParseNpyHeader(R"({"shape":(1,2,3),"fortran_order":True,"descr":"<f4"})");
   ASSERT_TRUE(header.ok());
   EXPECT_TRUE(header->fortran_order);
   EXPECT_THAT(header->shape, ElementsAre(1, 2, 3));

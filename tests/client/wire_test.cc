@@ -133,9 +133,9 @@ TEST(WireTest, ReadsAResponseHoweverItIsCut) {
 
 TEST(WireTest, FieldsFromTheFutureAreSkipped) {
   v1::AttendResponse response = Response();
-  response.GetReflection()->MutableUnknownFields(&response)->AddLengthDelimited(99, "news");
+  v1::AttendResponse::GetReflection()->MutableUnknownFields(&response)->AddLengthDelimited(99, "news");
   v1::Tensor& o = *response.mutable_o();
-  o.GetReflection()->MutableUnknownFields(&o)->AddVarint(17, 1);
+  v1::Tensor::GetReflection()->MutableUnknownFields(&o)->AddVarint(17, 1);
   grpc::ByteBuffer buffer = BufferOf(response.SerializeAsString(), 16);
   EXPECT_TRUE(ParseAttendResponse(buffer, kQuery, true).ok());
 }
