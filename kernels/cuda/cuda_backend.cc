@@ -2,8 +2,10 @@
 
 #include <cassert>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -11,6 +13,7 @@
 #include "absl/strings/str_join.h"
 #include "kernels/attention.h"
 #include "kernels/backends.h"
+#include "kernels/cuda/fused_launch.h"
 #include "kernels/cuda/kernel_table.h"
 #include "kernels/cuda/plan.h"
 #include "kernels/cuda/runtime.h"
@@ -48,8 +51,13 @@ absl::Status CheckDevice(int device_ordinal) {
   return absl::OkStatus();
 }
 
+struct Device {
+  std::string name;
+  cuda::DeviceLimits limits;
+};
+
 // Makes the device current, checks that it can run our code, and loads the kernel.
-absl::StatusOr<std::string> PrepareDevice(int device_ordinal, const cuda::Kernel& kernel) {
+absl::StatusOr<Device> PrepareDevice(int device_ordinal, const cuda::Kernel& kernel) {
   absl::Status status = CheckDevice(device_ordinal);
   if (!status.ok()) return status;
   cudaDeviceProp properties;
@@ -64,15 +72,20 @@ absl::StatusOr<std::string> PrepareDevice(int device_ordinal, const cuda::Kernel
   if (!status.ok()) return absl::UnavailableError(status.message());
   status = cuda::ToStatus(kernel.load(), absl::StrCat("loading kernel '", kernel.name, "'"));
   if (!status.ok()) return absl::UnavailableError(status.message());
-  return std::string(properties.name);
+  if (kernel.fused_grid.has_value()) {
+    status = cuda::FusedLauncher::Load();
+    if (!status.ok()) return absl::UnavailableError(status.message());
+  }
+  return Device{properties.name, {properties.multiProcessorCount, properties.l2CacheSize}};
 }
 
 class CudaBackend final : public AttentionBackend {
  public:
-  CudaBackend(int device_ordinal, const cuda::Kernel& kernel, std::string device_name)
+  CudaBackend(int device_ordinal, const cuda::Kernel& kernel, const Device& device)
       : device_ordinal_(device_ordinal), kernel_(kernel) {
+    if (kernel.fused_grid.has_value()) fused_.emplace(device.limits, *kernel.fused_grid);
     info_.backend = "cuda";
-    info_.device = std::move(device_name);
+    info_.device = device.name;
     info_.kernel = absl::StrCat("cuda/", kernel.name);
     info_.dtypes = {DType::kFloat16, DType::kBFloat16, DType::kFloat32};
     info_.device_memory = true;
@@ -91,19 +104,48 @@ class CudaBackend final : public AttentionBackend {
     for ([[maybe_unused]] const AttentionProblem& problem : problems) {
       assert(ValidateProblem(problem).ok() && CheckSupported(problem).ok());
     }
-    cuda::BatchDescriptor<cuda::kFullBatch> batch;
-    cuda::PlanBatch(problems, kernel_.rows_per_tile, batch);
-    if (cuda::NumTiles(batch) == 0) return absl::OkStatus();
-    // The current device is the calling thread's, and the caller may be on any thread.
-    absl::Status status = cuda::ToStatus(cudaSetDevice(device_ordinal_), "selecting the device");
+    const absl::Status status = SelectDevice();
     if (!status.ok()) return status;
-    const cudaError_t error = kernel_.launch(batch, static_cast<cudaStream_t>(stream));
-    return error == cudaSuccess ? absl::OkStatus() : absl::InternalError(cuda::ToStatus(error, info_.kernel).message());
+    auto* const cuda_stream = static_cast<cudaStream_t>(stream);
+    return fused_.has_value() ? LaunchFused(problems, cuda_stream) : LaunchTable(problems, cuda_stream);
   }
 
  private:
+  // The current device is the calling thread's, and the caller may be on any thread. If it is ours already it is left
+  // alone: selecting it again would leave the caller's own context, a slice of the device for instance.
+  absl::Status SelectDevice() const {
+    int current = -1;
+    const absl::Status status = cuda::ToStatus(cudaGetDevice(&current), "asking for the current device");
+    if (!status.ok() || current == device_ordinal_) return status;
+    return cuda::ToStatus(cudaSetDevice(device_ordinal_), "selecting the device");
+  }
+
+  // With the table's own kernel.
+  absl::Status LaunchTable(absl::Span<const AttentionProblem> problems, cudaStream_t stream) {
+    cuda::BatchDescriptor<cuda::kFullBatch> batch;
+    cuda::PlanBatch(problems, kernel_.rows_per_tile, batch);
+    if (cuda::NumTiles(batch) == 0) return absl::OkStatus();
+    const cudaError_t error = kernel_.launch(batch, stream);
+    return error == cudaSuccess ? absl::OkStatus() : absl::InternalError(cuda::ToStatus(error, info_.kernel).message());
+  }
+
+  absl::Status LaunchFused(absl::Span<const AttentionProblem> problems, cudaStream_t stream) {
+    std::vector<const AttentionProblem*> fused;
+    std::vector<AttentionProblem> rest;
+    for (const AttentionProblem& problem : problems) {
+      if (!cuda::FusedSupports(problem)) {
+        rest.push_back(problem);
+      } else if (problem.q_len > 0) {
+        fused.push_back(&problem);
+      }
+    }
+    const absl::Status status = fused_->Launch(fused, stream);
+    return status.ok() ? LaunchTable(rest, stream) : absl::InternalError(status.message());
+  }
+
   const int device_ordinal_;
   const cuda::Kernel& kernel_;
+  std::optional<cuda::FusedLauncher> fused_;
   BackendInfo info_;
 };
 
@@ -116,9 +158,9 @@ absl::StatusOr<std::unique_ptr<AttentionBackend>> CreateCudaBackend(int device_o
     return absl::InvalidArgumentError(absl::StrCat("kernel is '", kernel_name, "'; backend 'cuda' has 'auto', ",
                                                    absl::StrJoin(cuda::Kernels(), ", ", name)));
   }
-  absl::StatusOr<std::string> device_name = PrepareDevice(device_ordinal, *kernel);
-  if (!device_name.ok()) return device_name.status();
-  return std::make_unique<CudaBackend>(device_ordinal, *kernel, *std::move(device_name));
+  const absl::StatusOr<Device> device = PrepareDevice(device_ordinal, *kernel);
+  if (!device.ok()) return device.status();
+  return std::make_unique<CudaBackend>(device_ordinal, *kernel, *device);
 }
 
 }  // namespace flashcore

@@ -9,10 +9,12 @@ namespace flashcore::cuda {
 namespace {
 
 constexpr absl::string_view kAuto = "auto";
-constexpr absl::string_view kAutoChoice = "scalar";
+constexpr absl::string_view kAutoChoice = "fused";
 
 constexpr std::array kKernels = {
-    Kernel{"scalar", kScalarRowsPerTile, &LoadScalar, &LaunchScalar},
+    Kernel{"scalar", std::nullopt, kScalarRowsPerTile, &LoadScalar, &LaunchScalar},
+    Kernel{"fused", GridKind::kTiles, kScalarRowsPerTile, &LoadScalar, &LaunchScalar},
+    Kernel{"persistent", GridKind::kPersistent, kScalarRowsPerTile, &LoadScalar, &LaunchScalar},
 };
 
 }  // namespace

@@ -5,15 +5,19 @@
 #include <cuda_runtime_api.h>
 
 #include <cstdint>
+#include <optional>
 
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "kernels/cuda/descriptor.h"
+#include "kernels/cuda/fused_launch.h"
 
 namespace flashcore::cuda {
 
 struct Kernel {
   absl::string_view name;
+  // What FusedSupports runs fused, on such a grid; the rest, or all if there is no grid, as below.
+  std::optional<GridKind> fused_grid;
   int64_t rows_per_tile;
   // Loads the kernel's code onto the current device, so that no launch has to.
   cudaError_t (*load)();

@@ -1,0 +1,32 @@
+// The fused kernels, by what they are built for. fused_batch.h is what they are launched with.
+#ifndef FLASHCORE_KERNELS_CUDA_FUSED_H_
+#define FLASHCORE_KERNELS_CUDA_FUSED_H_
+
+#include <cuda_runtime_api.h>
+
+#include "kernels/cuda/fused_batch.h"
+#include "kernels/cuda/fused_tiles.h"
+
+namespace flashcore::cuda {
+
+struct FusedKernelEntry {
+  // Loads the code onto the current device and allows it its shared memory; before the first launch.
+  cudaError_t (*load)();
+  // Enqueues batch.first_cta[batch.num_problems] CTAs' work, at least one, on the current device, as `grid` CTAs; does
+  // not wait. Problems all have the entry's element and at most its head_dim.
+  cudaError_t (*launch)(const FusedBatch<kFullBatch>& batch, int grid, cudaStream_t stream);
+};
+
+// Of one head_dim; each in its own source, for the build's sake. Constant.
+FusedKernelEntry FusedKernel32(TileKind kind, Element element);
+FusedKernelEntry FusedKernel64(TileKind kind, Element element);
+FusedKernelEntry FusedKernel96(TileKind kind, Element element);
+FusedKernelEntry FusedKernel128(TileKind kind, Element element);
+FusedKernelEntry FusedKernel256(TileKind kind, Element element);
+
+// `head_dim` is one of kNativeHeadDims; `element` has 16 bits.
+FusedKernelEntry FindFusedKernel(int head_dim, TileKind kind, Element element);
+
+}  // namespace flashcore::cuda
+
+#endif  // FLASHCORE_KERNELS_CUDA_FUSED_H_

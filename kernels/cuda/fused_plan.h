@@ -1,0 +1,50 @@
+// How the fused kernels cut a problem up: a pure function of the problem, its number of multiprocessors and the size of
+// L2, so that a problem's bits are the same whatever else is in its batch. No device is needed, or asked.
+#ifndef FLASHCORE_KERNELS_CUDA_FUSED_PLAN_H_
+#define FLASHCORE_KERNELS_CUDA_FUSED_PLAN_H_
+
+#include <cstdint>
+
+#include "kernels/attention.h"
+#include "kernels/cuda/fused_batch.h"
+#include "kernels/cuda/fused_tiles.h"
+
+namespace flashcore::cuda {
+
+struct DeviceLimits {
+  int multiprocessors = 0;
+  int64_t l2_bytes = 0;
+};
+
+// Whether the fused kernels can run a (valid) problem: 16-bit elements, head_dim a multiple of 8, pointers and strides
+// on 16 bytes, lengths below kMaxFusedLength, and CTAs that 32 bits can count.
+bool FusedSupports(const AttentionProblem& problem);
+
+struct FusedPlan {
+  int head_dim = 0;  // One of kNativeHeadDims.
+  TileKind kind = TileKind::kWide;
+  int32_t group = 0;
+  int32_t units = 0;
+  int32_t rows_per_unit = 0;
+  int32_t tiles_per_unit = 0;
+  int32_t units_per_section = 0;
+  int32_t splits = 0;
+  int32_t keys_per_split = 0;
+
+  TileConfig tile() const { return FusedTile(head_dim, kind); }
+  int64_t ctas() const { return int64_t{units} * tiles_per_unit * splits; }
+  // Device memory for the shares of split tiles; 0 without splits.
+  int64_t partial_floats() const;
+  // Counters of split tiles; 0 without splits.
+  int64_t arrivals() const { return splits > 1 ? int64_t{units} * tiles_per_unit : 0; }
+};
+
+// For a problem that FusedSupports, with at least one row.
+FusedPlan PlanFused(const AttentionProblem& problem, const DeviceLimits& device);
+
+// The problem as the kernel wants it; `partials` and `arrivals` stay null.
+FusedProblem DescribeFused(const AttentionProblem& problem, const FusedPlan& plan);
+
+}  // namespace flashcore::cuda
+
+#endif  // FLASHCORE_KERNELS_CUDA_FUSED_PLAN_H_

@@ -1,0 +1,109 @@
+// Which rows and keys a CTA of a fused kernel works on. fused_batch.h names the parts.
+#ifndef FLASHCORE_KERNELS_CUDA_FUSED_WORK_CUH_
+#define FLASHCORE_KERNELS_CUDA_FUSED_WORK_CUH_
+
+#include <cstdint>
+
+#include "kernels/cuda/fused_batch.h"
+
+namespace flashcore::cuda {
+
+// Division by 1 is common, and division is slow.
+__device__ inline int Quotient(int dividend, int divisor) {
+  return divisor == 1 ? dividend : static_cast<int>(static_cast<unsigned>(dividend) / static_cast<unsigned>(divisor));
+}
+
+// Where a packed row of a unit lies.
+struct PackedRow {
+  int query;
+  int head_in_group;
+};
+__device__ inline PackedRow LocatePackedRow(const FusedProblem& problem, int row) {
+  const int query = Quotient(row, problem.group);
+  return {query, row - query * problem.group};
+}
+
+// The keys [begin, end) that a query sees; begin >= end if it sees none.
+struct FusedKeySpan {
+  int begin;
+  int end;
+};
+__device__ inline FusedKeySpan VisibleKeys(const FusedProblem& problem, int query) {
+  const int aligned = query + problem.kv_len - problem.q_len;
+  return {max(aligned - problem.keys_before, 0), min(aligned + problem.keys_after + 1, problem.kv_len)};
+}
+
+struct FusedWork {
+  int batch;
+  int kv_head;
+  int unit_tile;  // Index of the tile among all of the problem's.
+  int split;
+  int first_row;  // Of the unit.
+  int begin;      // Keys that any row of the tile sees, of this CTA's split: [begin, end).
+  int end;
+  int full_begin;  // Keys that every row of the tile sees: [full_begin, full_end).
+  int full_end;
+};
+
+// `cta` counts the problem's CTAs.
+template <int kRows>
+__device__ FusedWork FindWork(const FusedProblem& problem, int cta) {
+  const int ctas_per_unit = problem.tiles_per_unit * problem.splits;
+  int first_unit = 0;
+  int units = problem.units;
+  if (problem.units_per_section < problem.units) {
+    const int section = Quotient(cta, problem.units_per_section * ctas_per_unit);
+    first_unit = section * problem.units_per_section;
+    cta -= first_unit * ctas_per_unit;
+    units = min(problem.units - first_unit, problem.units_per_section);
+  }
+  // Splits of a tile are neighbours; then come the units; then the tiles, the last and longest one first.
+  const int across = Quotient(cta, problem.splits);
+  const int rank = Quotient(across, units);
+  const int unit = first_unit + across - rank * units;
+  const int tile = problem.tiles_per_unit - 1 - rank;
+
+  FusedWork work;
+  work.batch = Quotient(unit, problem.num_kv_heads);
+  work.kv_head = unit - work.batch * problem.num_kv_heads;
+  work.unit_tile = unit * problem.tiles_per_unit + tile;
+  work.split = cta - across * problem.splits;
+  work.first_row = tile * kRows;
+  const int last_row = min(work.first_row + kRows, problem.rows_per_unit) - 1;
+  const FusedKeySpan first = VisibleKeys(problem, Quotient(work.first_row, problem.group));
+  const FusedKeySpan last = VisibleKeys(problem, Quotient(last_row, problem.group));
+  work.begin = first.begin;
+  work.end = last.end;
+  work.full_begin = last.begin;
+  work.full_end = first.end;
+  if (problem.splits > 1) {
+    work.begin += work.split * problem.keys_per_split;
+    work.end = min(work.end, work.begin + problem.keys_per_split);
+  }
+  return work;
+}
+
+// The last problem whose first CTA is not after `cta`, by bisection.
+template <size_t kCapacity>
+__device__ inline int FindFusedProblem(const FusedBatch<kCapacity>& batch, int cta) {
+  int low = 0;
+  int high = batch.num_problems;
+  while (high - low > 1) {
+    const int middle = (low + high) / 2;
+    if (batch.first_cta[middle] <= cta) {
+      low = middle;
+    } else {
+      high = middle;
+    }
+  }
+  return low;
+}
+
+template <typename T>
+__device__ T* HeadOf(T* tensor, const TensorStrides& strides, int batch, int head) {
+  return tensor + batch * strides.batch + head * strides.head;
+}
+
+}  // namespace flashcore::cuda
+
+#endif  // FLASHCORE_KERNELS_CUDA_FUSED_WORK_CUH_

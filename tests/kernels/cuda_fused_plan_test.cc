@@ -1,0 +1,111 @@
+// The fused kernels' plan, for an L4's 58 multiprocessors as well as an H100's 132. Needs no device.
+#include <gtest/gtest.h>
+
+#include <cstdint>
+#include <cstring>
+#include <ostream>
+#include <string>
+
+#include "kernels/attention.h"
+#include "kernels/cuda/fused_plan.h"
+
+namespace flashcore::cuda {
+namespace {
+
+constexpr DeviceLimits kL4 = {.multiprocessors = 58, .l2_bytes = int64_t{48} << 20};
+constexpr DeviceLimits kH100 = {.multiprocessors = 132, .l2_bytes = int64_t{50} << 20};
+
+AttentionProblem Shape(int64_t batch, int64_t heads, int64_t kv_heads, int64_t q_len, int64_t kv_len,
+                       int64_t head_dim) {
+  AttentionProblem problem;
+  problem.batch = batch;
+  problem.num_qo_heads = heads;
+  problem.num_kv_heads = kv_heads;
+  problem.q_len = q_len;
+  problem.kv_len = kv_len;
+  problem.head_dim = head_dim;
+  problem.options.sm_scale = DefaultScale(head_dim);
+  problem.q_strides = problem.o_strides = StridesBhsd(heads, q_len, head_dim);
+  problem.k_strides = problem.v_strides = StridesBhsd(kv_heads, kv_len, head_dim);
+  return problem;
+}
+
+AttentionProblem Causal(AttentionProblem problem) {
+  problem.options.causal = true;
+  return problem;
+}
+
+TEST(CudaFusedPlanTest, EveryRowAndKeyIsPlanned) {
+  for (const DeviceLimits& device : {kL4, kH100}) {
+    for (const int64_t head_dim : {8, 32, 40, 64, 96, 128, 160, 256}) {
+      for (const int64_t q_len : {1, 3, 113, 512, 4096}) {
+        for (const int64_t kv_len : {0, 1, 239, 4096, 131072}) {
+          for (const int64_t kv_heads : {1, 2, 8}) {
+            const AttentionProblem problem = Shape(2, 8, kv_heads, q_len, kv_len, head_dim);
+            ASSERT_TRUE(FusedSupports(problem));
+            const FusedPlan plan = PlanFused(problem, device);
+            EXPECT_GE(plan.head_dim, head_dim);
+            EXPECT_GE(int64_t{plan.tiles_per_unit} * plan.tile().Rows(), plan.rows_per_unit);
+            EXPECT_GE(int64_t{plan.splits} * plan.keys_per_split, kv_len);
+            EXPECT_EQ(plan.keys_per_split % plan.tile().Keys(), 0);
+            EXPECT_GE(plan.units_per_section, 1);
+            // Only tiles that share rows among warps know how to share them among CTAs.
+            EXPECT_TRUE(plan.splits == 1 || plan.kind == TileKind::kNarrow);
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST(CudaFusedPlanTest, TheMissionShapeFillsTheDevice) {
+  const FusedPlan plan = PlanFused(Shape(1, 8, 8, 512, 512, 64), kH100);
+  EXPECT_GE(plan.ctas(), kH100.multiprocessors);
+  EXPECT_EQ(plan.splits, 1);
+}
+
+TEST(CudaFusedPlanTest, LargeGridsTakeWideTiles) {
+  for (const DeviceLimits& device : {kL4, kH100}) {
+    EXPECT_EQ(PlanFused(Shape(4, 16, 16, 4096, 4096, 128), device).kind, TileKind::kWide);
+    EXPECT_EQ(PlanFused(Causal(Shape(2, 32, 32, 8192, 8192, 64)), device).kind, TileKind::kWide);
+  }
+}
+
+TEST(CudaFusedPlanTest, ShortCausalRowsTakeSmallerTiles) {
+  EXPECT_EQ(PlanFused(Causal(Shape(32, 8, 8, 512, 512, 64)), kH100).kind, TileKind::kMid);
+}
+
+TEST(CudaFusedPlanTest, DecodingPacksTheGroupAndSplitsTheKeys) {
+  const FusedPlan plan = PlanFused(Shape(1, 32, 8, 1, 8192, 128), kH100);
+  EXPECT_EQ(plan.kind, TileKind::kNarrow);
+  EXPECT_EQ(plan.rows_per_unit, 4);
+  EXPECT_EQ(plan.tiles_per_unit, 1);
+  EXPECT_GT(plan.splits, 8);
+  EXPECT_GT(plan.partial_floats(), 0);
+  EXPECT_EQ(plan.arrivals(), 8);
+}
+
+TEST(CudaFusedPlanTest, SectionsHoldWhatHalfOfL2Holds) {
+  const FusedPlan plan = PlanFused(Shape(2, 32, 32, 8192, 8192, 64), kH100);
+  EXPECT_EQ(plan.units_per_section, (int64_t{25} << 20) / (2 * 8192 * 64 * 2));
+}
+
+TEST(CudaFusedPlanTest, WhatItCannotRunItSaysSo) {
+  const AttentionProblem good = Shape(1, 2, 2, 16, 16, 64);
+  EXPECT_TRUE(FusedSupports(good));
+  AttentionProblem bad = good;
+  bad.dtype = DType::kFloat32;
+  EXPECT_FALSE(FusedSupports(bad));
+  bad = Shape(1, 2, 2, 16, 16, 111);
+  EXPECT_FALSE(FusedSupports(bad));
+  bad = good;
+  bad.k_strides.row = 68;
+  EXPECT_FALSE(FusedSupports(bad));
+  bad = good;
+  const char* const misaligned = static_cast<const char*>(nullptr) + 2;
+  std::memcpy(&bad.q, &misaligned, sizeof(bad.q));
+  EXPECT_FALSE(FusedSupports(bad));
+}
+
+}  // namespace
+}  // namespace flashcore::cuda
