@@ -48,7 +48,9 @@ done
 
 # What this machine cannot run, known before anything is built.
 explain_machine() {
-  if ! flashcore_nvcc >/dev/null; then
+  if [[ ! "$preset" =~ ^(release|cuda|debug|cpu-only)$ ]]; then
+    echo "not built: the CUDA kernels and their tests (the preset $preset is without CUDA)"
+  elif ! flashcore_nvcc >/dev/null; then
     echo "not built: the CUDA kernels and their tests (no nvcc >= 12.4 on PATH or in /usr/local/cuda)"
   elif ! flashcore_has_gpu; then
     echo "built, not run: the tests of the CUDA kernels (no NVIDIA GPU with a driver: nvidia-smi finds none)"
