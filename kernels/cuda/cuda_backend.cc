@@ -51,6 +51,15 @@ absl::Status CheckDevice(int device_ordinal) {
   return absl::OkStatus();
 }
 
+// The current device is the calling thread's, and the caller may be on any thread. If it is ours already it is left
+// alone: selecting it again would leave the caller's own context, a slice of the device for instance.
+absl::Status SelectDevice(int device_ordinal) {
+  int current = -1;
+  absl::Status status = cuda::ToStatus(cudaGetDevice(&current), "asking for the current device");
+  if (!status.ok() || current == device_ordinal) return status;
+  return cuda::ToStatus(cudaSetDevice(device_ordinal), "selecting the device");
+}
+
 struct Device {
   std::string name;
   cuda::DeviceLimits limits;
@@ -68,7 +77,7 @@ absl::StatusOr<Device> PrepareDevice(int device_ordinal, const cuda::Kernel& ker
                                                ") has compute capability ", properties.major, ".", properties.minor,
                                                "; ", kMinMajor, ".0 or higher is needed"));
   }
-  status = cuda::ToStatus(cudaSetDevice(device_ordinal), "taking the device into use");
+  status = SelectDevice(device_ordinal);
   if (!status.ok()) return absl::UnavailableError(status.message());
   status = cuda::ToStatus(kernel.load(), absl::StrCat("loading kernel '", kernel.name, "'"));
   if (!status.ok()) return absl::UnavailableError(status.message());
@@ -104,24 +113,15 @@ class CudaBackend final : public AttentionBackend {
     for ([[maybe_unused]] const AttentionProblem& problem : problems) {
       assert(ValidateProblem(problem).ok() && CheckSupported(problem).ok());
     }
-    const absl::Status status = SelectDevice();
+    absl::Status status = SelectDevice(device_ordinal_);
     if (!status.ok()) return status;
     auto* const cuda_stream = static_cast<cudaStream_t>(stream);
     return fused_.has_value() ? LaunchFused(problems, cuda_stream) : LaunchTable(problems, cuda_stream);
   }
 
  private:
-  // The current device is the calling thread's, and the caller may be on any thread. If it is ours already it is left
-  // alone: selecting it again would leave the caller's own context, a slice of the device for instance.
-  absl::Status SelectDevice() const {
-    int current = -1;
-    const absl::Status status = cuda::ToStatus(cudaGetDevice(&current), "asking for the current device");
-    if (!status.ok() || current == device_ordinal_) return status;
-    return cuda::ToStatus(cudaSetDevice(device_ordinal_), "selecting the device");
-  }
-
   // With the table's own kernel.
-  absl::Status LaunchTable(absl::Span<const AttentionProblem> problems, cudaStream_t stream) {
+  absl::Status LaunchTable(absl::Span<const AttentionProblem> problems, cudaStream_t stream) const {
     cuda::BatchDescriptor<cuda::kFullBatch> batch;
     cuda::PlanBatch(problems, kernel_.rows_per_tile, batch);
     if (cuda::NumTiles(batch) == 0) return absl::OkStatus();

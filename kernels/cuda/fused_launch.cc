@@ -53,7 +53,7 @@ int64_t KeysPerCta(const AttentionProblem& problem, const FusedPlan& plan) {
 
 absl::StatusOr<SplitMemory::Region> SplitMemory::Get(cudaStream_t stream) {
   cudaStreamCaptureStatus capturing = cudaStreamCaptureStatusNone;
-  unsigned long long capture = 0;
+  CaptureId capture = 0;
   const absl::Status status =
       ToStatus(cudaStreamGetCaptureInfo(stream, &capturing, &capture), "asking whether the stream is being captured");
   if (!status.ok()) return status;
@@ -111,7 +111,7 @@ absl::Status FusedLauncher::Launch(absl::Span<const AttentionProblem* const> pro
       if (!room && end > begin) break;
       assert(room);
     }
-    const absl::Status status = LaunchAlike(absl::MakeConstSpan(planned).subspan(begin, end - begin), stream);
+    absl::Status status = LaunchAlike(absl::MakeConstSpan(planned).subspan(begin, end - begin), stream);
     if (!status.ok()) return status;
     begin = end;
   }

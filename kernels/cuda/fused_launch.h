@@ -39,7 +39,8 @@ class SplitMemory {
   absl::StatusOr<Region> Get(cudaStream_t stream);
 
  private:
-  using Key = std::pair<cudaStream_t, unsigned long long>;  // The capture's id, 0 outside of captures.
+  using CaptureId = unsigned long long;            // NOLINT(google-runtime-int): the runtime's type for it.
+  using Key = std::pair<cudaStream_t, CaptureId>;  // 0 outside of captures.
 
   Mutex mutex_;
   std::map<Key, DeviceMemory> regions_ ABSL_GUARDED_BY(mutex_);

@@ -45,7 +45,9 @@ int32_t KeysAfter(const AttentionOptions& options) {
 }
 
 int NativeHeadDim(int64_t head_dim) {
-  return *std::lower_bound(std::begin(kNativeHeadDims), std::end(kNativeHeadDims), head_dim);
+  const auto* native = std::lower_bound(std::begin(kNativeHeadDims), std::end(kNativeHeadDims), head_dim);
+  assert(native != std::end(kNativeHeadDims));
+  return *native;
 }
 
 // The keys that a window lets one query see, at most.

@@ -1,10 +1,8 @@
 // The fused kernels' plan, for an L4's 58 multiprocessors as well as an H100's 132. Needs no device.
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cstdint>
-#include <cstring>
-#include <ostream>
-#include <string>
 
 #include "kernels/attention.h"
 #include "kernels/cuda/fused_plan.h"
@@ -87,7 +85,7 @@ TEST(CudaFusedPlanTest, DecodingPacksTheGroupAndSplitsTheKeys) {
 
 TEST(CudaFusedPlanTest, SectionsHoldWhatHalfOfL2Holds) {
   const FusedPlan plan = PlanFused(Shape(2, 32, 32, 8192, 8192, 64), kH100);
-  EXPECT_EQ(plan.units_per_section, (int64_t{25} << 20) / (2 * 8192 * 64 * 2));
+  EXPECT_EQ(plan.units_per_section, (int64_t{25} << 20) / (int64_t{2} * 8192 * 64 * 2));
 }
 
 TEST(CudaFusedPlanTest, WhatItCannotRunItSaysSo) {
@@ -102,8 +100,8 @@ TEST(CudaFusedPlanTest, WhatItCannotRunItSaysSo) {
   bad.k_strides.row = 68;
   EXPECT_FALSE(FusedSupports(bad));
   bad = good;
-  const char* const misaligned = static_cast<const char*>(nullptr) + 2;
-  std::memcpy(&bad.q, &misaligned, sizeof(bad.q));
+  alignas(16) const std::array<char, 32> memory = {};
+  bad.q = memory.data() + 2;
   EXPECT_FALSE(FusedSupports(bad));
 }
 
