@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cassert>
 #include <cstddef>
-#include <iterator>
 #include <limits>
 #include <numbers>
 
@@ -44,10 +43,12 @@ int32_t KeysAfter(const AttentionOptions& options) {
                                                        : std::min<int64_t>(options.window_right, kMaxFusedLength));
 }
 
+// The first that is not smaller; the last is kMaxHeadDim.
 int NativeHeadDim(int64_t head_dim) {
-  const auto* native = std::lower_bound(std::begin(kNativeHeadDims), std::end(kNativeHeadDims), head_dim);
-  assert(native != std::end(kNativeHeadDims));
-  return *native;
+  for (const int native : kNativeHeadDims) {
+    if (head_dim <= native) return native;
+  }
+  return kMaxHeadDim;
 }
 
 // The keys that a window lets one query see, at most.
