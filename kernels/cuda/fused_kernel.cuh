@@ -334,18 +334,15 @@ __device__ void AttendTile(const FusedProblem& problem, int cta, unsigned char* 
   constexpr int kStages = kConfig.stages;
   constexpr uint32_t kStepBytes = kConfig.keys_per_step * kConfig.RowBytes();
   constexpr uint32_t kQueryAt = kStages * kConfig.StageBytes() - kConfig.StagedQueryBytes();
-  // Tiles on their way before Q has been read.
-  constexpr int kEarlyTiles =
-      kStages - kConfig.QueryStages() < kStages - 1 ? kStages - kConfig.QueryStages() : kStages - 1;
+  constexpr int kEarlyTiles = kConfig.EarlyTiles();
   static_assert(kEarlyTiles >= 1);
 
   const FusedWork work = FindWork<kConfig.Rows()>(problem, cta);
   const uint32_t shared = SharedAddress(shared_memory);
   const int thread = static_cast<int>(threadIdx.x);
   const int lane = thread % kWarpSize;
-  const int warp = thread / kWarpSize;
-  const int row_group = warp % kConfig.row_groups;
-  const int key_group = warp / kConfig.row_groups;
+  const int row_group = thread / kWarpSize % kConfig.row_groups;
+  const int key_group = thread / kWarpSize / kConfig.row_groups;
   const int first_row = work.first_row + row_group * kConfig.rows_per_warp;
   const int tiles = work.end > work.begin ? (work.end - work.begin + kConfig.Keys() - 1) / kConfig.Keys() : 0;
 

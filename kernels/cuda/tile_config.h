@@ -40,6 +40,8 @@ struct TileConfig {
   constexpr int RereadBytes() const { return reread_segments * QuerySegmentBytes(); }
   constexpr int StagedQueryBytes() const { return Rows() * RowBytes() - RereadBytes(); }
   constexpr int QueryStages() const { return (StagedQueryBytes() + StageBytes() - 1) / StageBytes(); }
+  // Tiles on their way before Q has been read from its stages.
+  constexpr int EarlyTiles() const { return stages - (QueryStages() > 1 ? QueryStages() : 1); }
   // Row pitch of a partial O: the pad keeps a warp's 8-byte stores off each other's banks.
   constexpr int PartialPitch() const { return head_dim + 8; }
   static constexpr int kRowShareBytes = 16;
