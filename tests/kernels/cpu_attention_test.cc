@@ -22,7 +22,7 @@ std::string CaseName(const ::testing::TestParamInfo<GridCase>& info) { return in
 
 class CpuAttentionTest : public ::testing::TestWithParam<GridCase> {
  protected:
-  void ExpectCaseCorrect() {
+  static void ExpectCaseCorrect() {
     const std::unique_ptr<AttentionBackend> backend = MakeBackend();
     ExpectCorrect(HostRunner(*backend), GetParam().specs);
   }

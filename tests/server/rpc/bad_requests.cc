@@ -182,9 +182,9 @@ void AddGarbage(Table& table) {
   table.AddBytes("LengthBeyondItsTensor", std::string("\x0a\x02\x22\x05", 4) + std::string(16, '\0'), "q", kEncoded);
   table.AddBytes("FieldNumber0", std::string("\x00\x00", 2), "request", kEncoded);
   table.AddBytes("EndOfNoGroup", "\x0c", "request", kEncoded);
-  table.AddBytes("GroupWithoutEnd", "\x7b", "request", kEncoded);
+  table.AddBytes("GroupWithoutEnd", std::string(1, '\x7b'), "request", kEncoded);
   table.AddBytes("WireType7", "\x0f", "request", kEncoded);
-  table.AddBytes("EndlessVarint", absl::StrCat("\x78", std::string(11, '\xff')), "request", kEncoded);
+  table.AddBytes("EndlessVarint", std::string(1, '\x78') + std::string(11, '\xff'), "request", kEncoded);
   table.AddBytes("GroupsWithoutBottom", std::string(100'000, '\x7b'), "request", "want fewer");
   std::string many;
   for (int i = 0; i < 100'000; ++i) many += std::string("\x78\x01", 2);

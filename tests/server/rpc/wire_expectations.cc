@@ -7,8 +7,11 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstdint>
 #include <cstring>
 #include <utility>
+
+#include "absl/base/casts.h"
 
 namespace flashcore::testing {
 namespace {
@@ -121,7 +124,7 @@ void AppendParts(const v1::AttendRequest& request, std::vector<std::string>& par
   }
 }
 
-bool SameBits(float a, float b) { return std::memcmp(&a, &b, sizeof(a)) == 0; }
+bool SameBits(float a, float b) { return absl::bit_cast<uint32_t>(a) == absl::bit_cast<uint32_t>(b); }
 
 void ExpectSameTensor(const v1::Tensor& want, const WireTensor& got, const std::string& bytes) {
   EXPECT_EQ(got.dtype, want.dtype());
