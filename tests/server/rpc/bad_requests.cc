@@ -6,7 +6,6 @@
 #include <limits>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
 
 namespace flashcore::testing {
 namespace {
