@@ -139,7 +139,7 @@ TEST_F(AttendTest, MixedShapesFromManyClientsAtOnce) {
 TEST_F(AttendTest, SkipsUnknownFields) {
   const ProblemSpec spec = {.q_len = 4};
   v1::AttendRequest request = ToRequest(spec);
-  request.GetReflection()->MutableUnknownFields(&request)->AddVarint(40, 7);
+  v1::AttendRequest::GetReflection()->MutableUnknownFields(&request)->AddVarint(40, 7);
   grpc::ClientContext context;
   v1::AttendResponse response;
   ASSERT_TRUE(stub_->Attend(&context, request, &response).ok());
