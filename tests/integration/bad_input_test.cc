@@ -96,7 +96,7 @@ TEST_F(BadInputTest, ABadRequestOfAStreamFailsAlone) {
     v1::AttendStreamRequest request;
     request.set_id(++id);
     // As the field `request`, whose type does not keep garbage.
-    auto* const fields = v1::AttendRequest::GetReflection()->MutableUnknownFields(&request);
+    auto* const fields = v1::AttendStreamRequest::GetReflection()->MutableUnknownFields(&request);
     *fields->AddLengthDelimited(v1::AttendStreamRequest::kRequestFieldNumber) = bad.bytes;
     ASSERT_TRUE(stream->Write(request));
     v1::AttendStreamResponse response;
