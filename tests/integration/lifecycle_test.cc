@@ -37,7 +37,7 @@ constexpr char kServiceName[] = "flashcore.v1.AttentionService";
 grpc::Status Attend(const std::shared_ptr<grpc::Channel>& channel) {
   grpc::ClientContext context;
   v1::AttendResponse response;
-  const grpc::Status status = v1::AttentionService::NewStub(channel)->Attend(&context, ToRequest(kSmall), &response);
+  grpc::Status status = v1::AttentionService::NewStub(channel)->Attend(&context, ToRequest(kSmall), &response);
   if (status.ok()) testing::ExpectAnswers(response, kSmall);
   return status;
 }
