@@ -3,7 +3,7 @@
 #
 #   cmake --install BUILD --prefix DIR --component runtime     the programs, and the shared library of the C ABI if built
 #   cmake --install BUILD --prefix DIR --component device      what measures and tests a GPU
-set(flashcore_programs flashcore_server flashcore_load flashcore_attend)
+set(flashcore_programs flashcore_server flashcore_load flashcore_attend flashcore_health)
 
 # Every test named cuda_*_test, and the kernel benchmark.
 set(flashcore_device_programs flashcore_kernel_bench)
