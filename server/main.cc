@@ -13,6 +13,7 @@
 #include "absl/time/time.h"
 #include "server/config/config.h"
 #include "server/engine/engine.h"
+#include "server/engine/passthrough.h"
 #include "server/rpc/server.h"
 #include "server/scheduler/scheduler.h"
 #include "server/self_test.h"
@@ -90,6 +91,10 @@ absl::Status StartEngine(const ServerOptions& options, Parts& parts) {
   absl::StatusOr<std::unique_ptr<Engine>> engine = CreateEngine(options.engine);
   if (!engine.ok()) return engine.status();
   parts.engine = *std::move(engine);
+  if (options.engine.backend.backend == kPassthroughBackend) {
+    LogWarning("nothing is computed", {{"backend", kPassthroughBackend}});
+    return absl::OkStatus();
+  }
   return SelfTest(*parts.engine);
 }
 

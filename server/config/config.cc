@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/string_view.h"
+#include "server/engine/passthrough.h"
 
 using flashcore::ServerOptions;
 
@@ -30,6 +31,10 @@ ABSL_FLAG(
     "has it and a GPU is there, else cpu");
 ABSL_FLAG(std::string, kernel, ServerOptions().engine.backend.kernel,
           "Which of the backend's kernels, by name; auto: the backend chooses. A wrong name lists the right ones");
+ABSL_FLAG(
+    bool, allow_passthrough, ServerOptions().allow_passthrough,
+    "Allow --backend=passthrough, which computes nothing and answers with whatever bytes are there, other clients' "
+    "included: only for measuring what the server itself costs");
 ABSL_FLAG(int, cpu_threads, ServerOptions().engine.backend.num_threads,
           "Threads of the cpu backend, 0 to 1024. 0: one for each CPU that this process may use");
 ABSL_FLAG(int, device, ServerOptions().engine.backend.device_ordinal,
@@ -168,7 +173,12 @@ absl::Status CheckAddresses(const ServerOptions& options) {
 }
 
 // Whether the kernel exists is for the backend to say.
-absl::Status CheckBackend(const BackendOptions& options) {
+absl::Status CheckBackend(const ServerOptions& server_options) {
+  const BackendOptions& options = server_options.engine.backend;
+  if (options.backend == kPassthroughBackend) {
+    if (server_options.allow_passthrough) return absl::OkStatus();
+    return BadFlag("backend", "'", options.backend, "' computes nothing; --allow_passthrough if that is what you want");
+  }
   const auto* const end = std::end(kBackends);
   if (std::find(std::begin(kBackends), end, options.backend) != end) return absl::OkStatus();
   return BadFlag("backend", "'", options.backend, "' is not one of ", absl::StrJoin(kBackends, ", "));
@@ -210,7 +220,7 @@ absl::Status ReadLogFlags(ServerOptions& options) {
 
 absl::Status ValidateServerOptions(const ServerOptions& options) {
   absl::Status status = CheckAddresses(options);
-  if (status.ok()) status = CheckBackend(options.engine.backend);
+  if (status.ok()) status = CheckBackend(options);
   if (status.ok()) status = CheckRanges(options);
   if (status.ok()) status = CheckBatchHoldsMessage(options);
   if (status.ok()) status = CheckDrainTimeout(options.drain_timeout);
@@ -222,6 +232,7 @@ absl::StatusOr<ServerOptions> ServerOptionsFromFlags() {
   options.listen_addresses = absl::GetFlag(FLAGS_listen);
   options.unix_socket = absl::GetFlag(FLAGS_unix_socket);
   options.metrics_address = absl::GetFlag(FLAGS_metrics_address);
+  options.allow_passthrough = absl::GetFlag(FLAGS_allow_passthrough);
   options.engine = EngineOptionsFromFlags();
   options.scheduler = SchedulerOptionsFromFlags();
   options.max_message_bytes = absl::GetFlag(FLAGS_max_message_bytes);

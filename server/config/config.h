@@ -36,6 +36,8 @@ struct ServerOptions {
   // --backend, --kernel, --cpu_threads, --device, --staging_bytes (arena_bytes), --max_batch_bytes.
   EngineOptions engine = {
       .backend = {}, .arena_bytes = int64_t{1} << 30, .max_batch_bytes = SchedulerOptions().max_batch_bytes};
+  // Whether engine.backend may be kPassthroughBackend. --allow_passthrough
+  bool allow_passthrough = false;
   // --max_queue_length, --lanes, --max_batch_requests, --max_batch_bytes.
   SchedulerOptions scheduler;
 

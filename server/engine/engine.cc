@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "server/engine/cpu_engine.h"
+#include "server/engine/passthrough.h"
 #ifdef FLASHCORE_HAS_CUDA
 #include "server/engine/cuda_engine.h"
 #endif
@@ -17,6 +18,7 @@ absl::StatusOr<std::unique_ptr<Engine>> CreateEngine(const EngineOptions& option
   if (options.max_batch_bytes <= 0) {
     return absl::InvalidArgumentError(absl::StrCat("max_batch_bytes must be > 0, is ", options.max_batch_bytes));
   }
+  if (options.backend.backend == kPassthroughBackend) return CreateCpuEngine(CreatePassthroughBackend(), options);
   absl::StatusOr<std::unique_ptr<AttentionBackend>> backend = CreateBackend(options.backend);
   if (!backend.ok()) return backend.status();
 #ifdef FLASHCORE_HAS_CUDA

@@ -40,6 +40,7 @@ class Engine {
 };
 
 struct EngineOptions {
+  // CreateBackend's, and kPassthroughBackend.
   BackendOptions backend;
   // Staging memory for all admitted requests, in and out.
   int64_t arena_bytes = int64_t{1} << 30;

@@ -54,6 +54,7 @@ TEST(ConfigTest, EveryFlagArrives) {
                                                         {"unix_socket", "/run/x.sock"},
                                                         {"metrics_address", "0.0.0.0:1"},
                                                         {"backend", "reference"},
+                                                        {"allow_passthrough", "true"},
                                                         {"kernel", "scalar"},
                                                         {"cpu_threads", "2"},
                                                         {"device", "3"},
@@ -77,6 +78,7 @@ TEST(ConfigTest, EveryFlagArrives) {
   EXPECT_EQ(options->unix_socket, "/run/x.sock");
   EXPECT_EQ(options->metrics_address, "0.0.0.0:1");
   EXPECT_EQ(options->engine.backend.backend, "reference");
+  EXPECT_TRUE(options->allow_passthrough);
   EXPECT_EQ(options->engine.backend.kernel, "scalar");
   EXPECT_EQ(options->engine.backend.num_threads, 2);
   EXPECT_EQ(options->engine.backend.device_ordinal, 3);
@@ -116,6 +118,7 @@ TEST(ConfigTest, ABadFlagIsNamedWithItsBounds) {
                                {"unix_socket", long_path.c_str(), "107"},
                                {"metrics_address", "9464", "host:port"},
                                {"backend", "tpu", "auto, cpu, cuda, reference"},
+                               {"backend", "passthrough", "--allow_passthrough"},
                                {"cpu_threads", "-1", "from 0 to 1024"},
                                {"cpu_threads", "1025", "from 0 to 1024"},
                                {"device", "64", "from 0 to 63"},

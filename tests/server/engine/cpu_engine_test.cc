@@ -13,6 +13,7 @@
 #include "absl/status/status.h"
 #include "kernels/attention.h"
 #include "server/engine/engine.h"
+#include "server/engine/passthrough.h"
 
 namespace flashcore {
 namespace {
@@ -90,6 +91,20 @@ TEST(CreateCpuEngineTest, ALaneHandsOnTheBackendsError) {
   ASSERT_TRUE(lane.ok()) << lane.status();
   StageTimes times;
   EXPECT_EQ((*lane)->Run({}, times), absl::InternalError("broken"));
+}
+
+TEST(CreateEngineTest, PassthroughTouchesNothing) {
+  absl::StatusOr<std::unique_ptr<Engine>> engine = CreateEngine(SmallOptions(kPassthroughBackend));
+  ASSERT_TRUE(engine.ok()) << engine.status();
+  EXPECT_EQ((*engine)->backend().info().kernel, "passthrough");
+  std::vector<float> staging(4 * kTokens, 7.0F);
+  const AttentionProblem problem = SmallProblem(staging.data());
+  EXPECT_TRUE((*engine)->backend().CheckSupported(problem).ok());
+  absl::StatusOr<std::unique_ptr<Lane>> lane = (*engine)->CreateLane();
+  ASSERT_TRUE(lane.ok()) << lane.status();
+  StageTimes times;
+  EXPECT_TRUE((*lane)->Run({&problem, 1}, times).ok());
+  EXPECT_THAT(staging, testing::Each(7.0F));
 }
 
 TEST(CreateEngineTest, RefusesUnknownBackends) {
