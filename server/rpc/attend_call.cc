@@ -21,10 +21,10 @@ int64_t OutputBytes(const AttentionProblem& problem) {
 
 }  // namespace
 
-AttendCall::AttendCall(const RpcServices& services, Method method, int64_t deadline_ns)
+AttendCall::AttendCall(const RpcServices& services, Method method, const CallContext& context)
     : services_(services),
       method_(method),
-      deadline_ns_(deadline_ns),
+      context_(context),
       arrived_ns_(services.clock.NowNs()),
       lap_ns_(arrived_ns_) {}
 
@@ -66,8 +66,9 @@ absl::Status AttendCall::Receive(WireChunks chunks) {
 }
 
 absl::Status AttendCall::Admit() {
-  absl::StatusOr<std::shared_ptr<Request>> request =
-      services_.scheduler.Admit(checked_.problem, checked_.return_lse, deadline_ns_);
+  absl::StatusOr<std::shared_ptr<Request>> request = services_.scheduler.Admit(
+      checked_.problem, checked_.return_lse,
+      {.deadline_ns = context_.deadline_ns, .priority = checked_.priority, .connection = context_.connection});
   record_.stages[Stage::kAdmit] = Lap();
   if (!request.ok()) return request.status();
   request_ = *std::move(request);
@@ -99,7 +100,7 @@ void AttendCall::Answer(const absl::Status& status) {
   answered_ns_ = services_.clock.NowNs();
   status_ = status;
   // gRPC cancels a call whose deadline passes: to the metrics the two are different things.
-  if (absl::IsCancelled(status) && answered_ns_ >= deadline_ns_) {
+  if (absl::IsCancelled(status) && answered_ns_ >= context_.deadline_ns) {
     status_ = absl::DeadlineExceededError("the deadline passed while the request waited");
   }
   // On the stack, as it may end in the destruction of this call.
@@ -144,7 +145,7 @@ void AttendCall::Finish(bool delivered) {
     }
   }
   if (status_.ok() && !delivered) {
-    record_.code = now_ns >= deadline_ns_ ? absl::StatusCode::kDeadlineExceeded : absl::StatusCode::kCancelled;
+    record_.code = now_ns >= context_.deadline_ns ? absl::StatusCode::kDeadlineExceeded : absl::StatusCode::kCancelled;
   } else {
     record_.code = status_.code();
   }

@@ -14,6 +14,7 @@
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
 #include "kernels/base/mutex.h"
+#include "server/rpc/call_context.h"
 #include "server/rpc/request_check.h"
 #include "server/rpc/response_writer.h"
 #include "server/rpc/wire_reader.h"
@@ -34,7 +35,7 @@ class AttendCall {
  public:
   // `method` is kAttend or kAttendStream and says which message Start reads. Made when the complete message is there:
   // the request's time runs from here.
-  AttendCall(const RpcServices& services, Method method, int64_t deadline_ns);
+  AttendCall(const RpcServices& services, Method method, const CallContext& context);
   AttendCall(const AttendCall&) = delete;
   AttendCall& operator=(const AttendCall&) = delete;
 
@@ -65,7 +66,7 @@ class AttendCall {
 
   const RpcServices services_;
   const Method method_;
-  const int64_t deadline_ns_;
+  const CallContext context_;
   const int64_t arrived_ns_;
   int64_t lap_ns_;
   int64_t answered_ns_ = 0;

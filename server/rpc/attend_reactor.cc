@@ -2,7 +2,7 @@
 
 #include <string>
 
-#include "server/rpc/deadline.h"
+#include "server/rpc/call_context.h"
 #include "server/rpc/status.h"
 
 namespace flashcore {
@@ -21,7 +21,7 @@ AttendReactor::AttendReactor(const RpcServices& services, CallRegistry& registry
     : registry_(registry),
       context_(context),
       response_(response),
-      call_(services, Method::kAttend, DeadlineNs(context, services.clock)) {
+      call_(services, Method::kAttend, ReadCallContext(context, services.clock)) {
   registry_.Enter();
 }
 

@@ -4,7 +4,6 @@
 #include <utility>
 #include <vector>
 
-#include "server/rpc/deadline.h"
 #include "server/rpc/status.h"
 
 namespace flashcore {
@@ -24,7 +23,7 @@ AttendStreamReactor::AttendStreamReactor(const RpcServices& services, CallRegist
                                          grpc::CallbackServerContext& context, int64_t max_in_flight)
     : services_(services),
       registry_(registry),
-      deadline_ns_(DeadlineNs(context, services.clock)),
+      context_(ReadCallContext(context, services.clock)),
       max_in_flight_(static_cast<size_t>(max_in_flight)) {}
 
 void AttendStreamReactor::OnReadDone(bool ok) {
@@ -40,7 +39,7 @@ void AttendStreamReactor::OnReadDone(bool ok) {
 }
 
 AttendStreamReactor::CallPtr AttendStreamReactor::BeginHandling() {
-  auto call = std::make_shared<AttendCall>(services_, Method::kAttendStream, deadline_ns_);
+  auto call = std::make_shared<AttendCall>(services_, Method::kAttendStream, context_);
   const MutexLock lock(mutex_);
   if (finished_) return nullptr;
   reading_ = Reading::kHandling;

@@ -21,6 +21,7 @@
 
 #include "kernels/base/mutex.h"
 #include "server/rpc/attend_call.h"
+#include "server/rpc/call_context.h"
 #include "server/rpc/call_registry.h"
 
 namespace flashcore {
@@ -63,7 +64,7 @@ class AttendStreamReactor final : public grpc::ServerBidiReactor<grpc::ByteBuffe
 
   const RpcServices services_;
   CallRegistry& registry_;
-  const int64_t deadline_ns_;
+  const CallContext context_;
   const size_t max_in_flight_;
   grpc::ByteBuffer message_;  // gRPC's while kWaiting, the handler's while kHandling.
 

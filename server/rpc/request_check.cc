@@ -190,6 +190,20 @@ absl::Status FillOptions(const WireOptions& wire, AttentionProblem& problem) {
   return absl::OkStatus();
 }
 
+absl::StatusOr<Priority> CheckPriority(int32_t priority) {
+  switch (priority) {
+    case v1::PRIORITY_LOW:
+      return Priority::kLow;
+    case v1::PRIORITY_UNSPECIFIED:
+    case v1::PRIORITY_NORMAL:
+      return Priority::kNormal;
+    case v1::PRIORITY_HIGH:
+      return Priority::kHigh;
+    default:
+      return Invalid("priority", absl::StrCat(priority), "PRIORITY_LOW, PRIORITY_NORMAL or PRIORITY_HIGH");
+  }
+}
+
 AttentionProblem ToProblem(const CheckedTensor& q, const CheckedTensor& k, const CheckedTensor& v) {
   return AttentionProblem{.dtype = q.dtype,
                           .batch = q.batch,
@@ -217,8 +231,11 @@ absl::StatusOr<CheckedRequest> CheckRequest(const WireRequest& request) {
   for (const absl::Status& status : {CheckHeadDim(*q), CheckKeyAgainstQuery(*q, *k), CheckValueAgainstKey(*k, *v)}) {
     if (!status.ok()) return status;
   }
+  const absl::StatusOr<Priority> priority = CheckPriority(request.priority);
+  if (!priority.ok()) return priority.status();
   CheckedRequest checked{.problem = ToProblem(*q, *k, *v),
                          .return_lse = request.options.return_lse,
+                         .priority = *priority,
                          .q_layout = q->layout,
                          .q = request.q.data,
                          .k = request.k.data,

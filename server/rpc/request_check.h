@@ -7,6 +7,7 @@
 #include "absl/status/statusor.h"
 #include "kernels/attention.h"
 #include "server/rpc/wire_reader.h"
+#include "server/telemetry/priority.h"
 
 namespace flashcore {
 
@@ -24,6 +25,7 @@ struct CheckedRequest {
   // so that positions never overflow.
   AttentionProblem problem;
   bool return_lse = false;
+  Priority priority = Priority::kNormal;
   TensorLayout q_layout = TensorLayout::kBhsd;  // Also O's.
   WireRange q;
   WireRange k;

@@ -176,6 +176,8 @@ bool WireWalker::ReadAttendField(uint32_t tag, WireRequest& result) {
       return ReadTensor("v", result.v);
     case BytesTag(Message::kOptionsFieldNumber):
       return ReadOptions(result.options);
+    case VarintTag(Message::kPriorityFieldNumber):
+      return ReadEnum(result.priority);
     default:
       return SkipField(tag);
   }

@@ -58,6 +58,7 @@ struct WireRequest {
   WireTensor k;
   WireTensor v;
   WireOptions options;
+  int32_t priority = 0;  // A v1::Priority, or any other number.
 };
 
 struct WireStreamRequest {

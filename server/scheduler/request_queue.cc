@@ -26,7 +26,7 @@ std::optional<RequestQueue::Taken> RequestQueue::Take(const Clock& clock) {
   int64_t batch_bytes = 0;
   while (!waiting_.empty()) {
     std::shared_ptr<Request>& request = waiting_.front();
-    const bool expired = request->deadline_ns <= taken.taken_ns;
+    const bool expired = request->terms.deadline_ns <= taken.taken_ns;
     const bool fits = static_cast<int64_t>(taken.batch.size()) < max_batch_requests_ &&
                       batch_bytes + request->batch_bytes_ <= max_batch_bytes_;
     if (!expired && !fits) break;

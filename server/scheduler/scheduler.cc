@@ -154,12 +154,12 @@ Scheduler::~Scheduler() {
 }
 
 absl::StatusOr<std::shared_ptr<Request>> Scheduler::Admit(const AttentionProblem& problem, bool want_lse,
-                                                          int64_t deadline_ns) {
+                                                          const RequestTerms& terms) {
   absl::Status status = engine_.backend().CheckSupported(problem);
   if (!status.ok()) return Reject(Rejection::kUnsupported, status);
   const absl::StatusOr<StagingLayout> layout = LayOut(problem, want_lse, options_.max_batch_bytes);
   if (!layout.ok()) return Reject(Rejection::kTooLarge, layout.status());
-  if (clock_.NowNs() >= deadline_ns) {
+  if (clock_.NowNs() >= terms.deadline_ns) {
     return Reject(Rejection::kDeadline,
                   absl::DeadlineExceededError("the deadline passed before the request was admitted"));
   }
@@ -171,7 +171,7 @@ absl::StatusOr<std::shared_ptr<Request>> Scheduler::Admit(const AttentionProblem
   if (!status.ok()) return Reject(Rejection::kMemoryFull, status);
   request->problem = problem;
   PointIntoBlocks(*layout, want_lse, *request);
-  request->deadline_ns = deadline_ns;
+  request->terms = terms;
   request->batch_bytes_ = layout->total_bytes();
   return request;
 }

@@ -26,6 +26,7 @@
 #include "server/engine/host_arena.h"
 #include "server/telemetry/clock.h"
 #include "server/telemetry/metrics.h"
+#include "server/telemetry/priority.h"
 #include "server/telemetry/stage.h"
 
 namespace flashcore {
@@ -51,6 +52,14 @@ inline constexpr int kMaxLanes = 16;
 // so that upload, compute and download of three batches overlap.
 int LaneCount(int requested, const BackendInfo& backend);
 
+// On which terms a request waits for a lane.
+struct RequestTerms {
+  int64_t deadline_ns = kNoDeadlineNs;
+  Priority priority = Priority::kNormal;
+  // Opaque; requests with the same key share what one connection may take.
+  uint64_t connection = 0;
+};
+
 // One admitted request. Shared by the caller and the scheduler. The caller writes the inputs and `done` before Submit
 // and touches nothing until `done` runs; after that everything is the caller's again. May outlive the scheduler, but
 // not its metrics.
@@ -65,7 +74,7 @@ class Request {
   AttentionProblem problem;
   HostBlock input;   // Q, K, V, each aligned to HostArena::kAlignment. Freed by the scheduler before `done`.
   HostBlock output;  // O, then LSE if wanted, each so aligned.
-  int64_t deadline_ns = kNoDeadlineNs;
+  RequestTerms terms;
 
   // Set by the scheduler before `done`.
   StageTimes times;        // queue; upload, compute, download of the whole batch.
@@ -111,7 +120,8 @@ class Scheduler {
   // the caller's, pointers are set here. `want_lse`: also room for LSE.
   // UNIMPLEMENTED (backend), RESOURCE_EXHAUSTED (queue, memory, or larger than a batch may ever be: the message says
   // which), DEADLINE_EXCEEDED, UNAVAILABLE (draining), INTERNAL (device fault). Each is counted as a Rejection.
-  absl::StatusOr<std::shared_ptr<Request>> Admit(const AttentionProblem& problem, bool want_lse, int64_t deadline_ns);
+  absl::StatusOr<std::shared_ptr<Request>> Admit(const AttentionProblem& problem, bool want_lse,
+                                                 const RequestTerms& terms);
 
   // Once per request.
   void Submit(std::shared_ptr<Request> request);

@@ -169,6 +169,10 @@ void AddOptions(Table& table) {
             [](auto& r) { r.mutable_options()->set_window_left(-2); });
   table.Add("WindowRightLeast", "options.window_right", kWindow,
             [](auto& r) { r.mutable_options()->set_window_right(kLeast); });
+  for (const int priority : {-1, 4}) {
+    table.Add(priority < 0 ? "PriorityNegative" : "PriorityUnknown", "priority", "want PRIORITY_LOW, PRIORITY_NORMAL",
+              [priority](auto& r) { r.set_priority(v1::Priority(priority)); });
+  }
 }
 
 void AddGarbage(Table& table) {

@@ -42,6 +42,23 @@ TEST_P(BadRequestTest, IsRefusedWithTheFieldAndTheRemedy) {
 INSTANTIATE_TEST_SUITE_P(All, BadRequestTest, ::testing::ValuesIn(BadRequests()),
                          [](const auto& row) { return row.param.name; });
 
+TEST(RequestCheck, Priorities) {
+  const struct {
+    v1::Priority on_wire;
+    Priority expected;
+  } rows[] = {{v1::PRIORITY_UNSPECIFIED, Priority::kNormal},
+              {v1::PRIORITY_LOW, Priority::kLow},
+              {v1::PRIORITY_NORMAL, Priority::kNormal},
+              {v1::PRIORITY_HIGH, Priority::kHigh}};
+  for (const auto& row : rows) {
+    v1::AttendRequest request = ValidRequest();
+    request.set_priority(row.on_wire);
+    const absl::StatusOr<CheckedRequest> checked = Check(request);
+    ASSERT_TRUE(checked.ok()) << checked.status();
+    EXPECT_EQ(checked->priority, row.expected) << row.on_wire;
+  }
+}
+
 TEST(RequestCheck, FillsTheProblem) {
   v1::AttendRequest request = ValidRequest(v1::DTYPE_FP16);
   request.mutable_options()->set_causal(true);

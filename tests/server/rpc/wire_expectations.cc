@@ -122,6 +122,9 @@ void AppendParts(const v1::AttendRequest& request, std::vector<std::string>& par
   if (request.has_options()) {
     parts.push_back(Field(v1::AttendRequest::kOptionsFieldNumber, request.options().SerializeAsString()));
   }
+  v1::AttendRequest scalars;
+  scalars.set_priority(request.priority());
+  parts.push_back(scalars.SerializeAsString());
 }
 
 bool SameBits(float a, float b) { return absl::bit_cast<uint32_t>(a) == absl::bit_cast<uint32_t>(b); }
@@ -142,6 +145,7 @@ v1::AttendRequest RandomRequest(std::mt19937& random) {
   if (!OneIn(4, random)) FillTensor(*request.mutable_k(), random);
   if (!OneIn(4, random)) FillTensor(*request.mutable_v(), random);
   if (!OneIn(4, random)) FillOptions(*request.mutable_options(), random);
+  if (OneIn(2, random)) request.set_priority(static_cast<v1::Priority>(RandomVarint(random)));
   return request;
 }
 
@@ -204,6 +208,7 @@ void ExpectSame(const v1::AttendRequest& want, const WireRequest& got, const std
   EXPECT_EQ(got.options.window_left.value_or(0), options.window_left());
   ASSERT_EQ(got.options.window_right.has_value(), options.has_window_right());
   EXPECT_EQ(got.options.window_right.value_or(0), options.window_right());
+  EXPECT_EQ(got.priority, want.priority());
 }
 
 }  // namespace flashcore::testing

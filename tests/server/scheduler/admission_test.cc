@@ -62,8 +62,7 @@ TEST_F(AdmissionTest, LargerThanABatchMayEverBe) {
   const absl::Status status = AdmitError(Problem(/*kv_len=*/17));
   EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted);
   EXPECT_THAT(std::string(status.message()), HasSubstr("1024 bytes"));
-  EXPECT_EQ(scheduler_->Admit(Problem(), /*want_lse=*/true, kNoDeadlineNs).status().code(),
-            absl::StatusCode::kResourceExhausted)
+  EXPECT_EQ(scheduler_->Admit(Problem(), /*want_lse=*/true, {}).status().code(), absl::StatusCode::kResourceExhausted)
       << "LSE counts";
   EXPECT_EQ(Rejections("too_large"), 2);
 }

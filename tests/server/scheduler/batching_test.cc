@@ -101,7 +101,7 @@ TEST_F(BatchingTest, BlocksHoldAlignedTensorsAndInputsAreFreedBeforeDone) {
   problem.q_len = 3;
   problem.kv_len = 100;
   problem.q_strides = StridesBshd(1, 3, 8);
-  absl::StatusOr<std::shared_ptr<Request>> admitted = scheduler_->Admit(problem, /*want_lse=*/true, kNoDeadlineNs);
+  absl::StatusOr<std::shared_ptr<Request>> admitted = scheduler_->Admit(problem, /*want_lse=*/true, {});
   ASSERT_TRUE(admitted.ok()) << admitted.status();
   const std::shared_ptr<Request> request = *admitted;
   constexpr int64_t kKeyBytes = int64_t{100} * 8 * 2;

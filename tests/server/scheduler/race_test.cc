@@ -42,7 +42,7 @@ class RaceTest : public SchedulerFixture {
 
   // Counts itself in `tally` when it ends; nullptr, and counted, if it was refused.
   std::shared_ptr<Request> AdmitInto(Tally& tally) {
-    absl::StatusOr<std::shared_ptr<Request>> request = scheduler_->Admit(Problem(), false, kNoDeadlineNs);
+    absl::StatusOr<std::shared_ptr<Request>> request = scheduler_->Admit(Problem(), false, {});
     if (!request.ok()) {
       tally.Count(request.status());
       return nullptr;

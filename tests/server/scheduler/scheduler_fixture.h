@@ -86,7 +86,8 @@ class SchedulerFixture : public testing::Test {
 
   Call Admit(const AttentionProblem& problem = Problem(), int64_t deadline_ns = kNoDeadlineNs) {
     Call call;
-    absl::StatusOr<std::shared_ptr<Request>> request = scheduler_->Admit(problem, /*want_lse=*/false, deadline_ns);
+    absl::StatusOr<std::shared_ptr<Request>> request =
+        scheduler_->Admit(problem, /*want_lse=*/false, {.deadline_ns = deadline_ns});
     EXPECT_TRUE(request.ok()) << request.status();
     call.request = *std::move(request);
     call.request->done = [outcome = call.outcome](const absl::Status& status) { outcome->Set(status); };
@@ -107,7 +108,7 @@ class SchedulerFixture : public testing::Test {
   }
 
   absl::Status AdmitError(const AttentionProblem& problem = Problem(), int64_t deadline_ns = kNoDeadlineNs) {
-    return scheduler_->Admit(problem, /*want_lse=*/false, deadline_ns).status();
+    return scheduler_->Admit(problem, /*want_lse=*/false, {.deadline_ns = deadline_ns}).status();
   }
 
   static std::vector<int64_t> KvLens(const FakeDevice::Batch& batch) {
