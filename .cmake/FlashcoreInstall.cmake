@@ -44,9 +44,16 @@ endfunction()
 flashcore_install(runtime ${flashcore_programs} flashcore_attention)
 flashcore_install(device ${flashcore_device_programs})
 
-# Everything that both components install.
+# flashcore_release builds what the component runtime installs, flashcore_bundle what both do.
+add_custom_target(flashcore_release)
+foreach(target ${flashcore_programs} flashcore_attention)
+  if(TARGET ${target})
+    add_dependencies(flashcore_release ${target})
+  endif()
+endforeach()
 add_custom_target(flashcore_bundle)
-foreach(target ${flashcore_programs} flashcore_attention ${flashcore_device_programs})
+add_dependencies(flashcore_bundle flashcore_release)
+foreach(target ${flashcore_device_programs})
   if(TARGET ${target})
     add_dependencies(flashcore_bundle ${target})
   endif()

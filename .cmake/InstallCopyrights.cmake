@@ -1,0 +1,20 @@
+# Runs while installing, after the libraries: copies the copyright file of every distribution package that one of them
+# came from to share/doc/copyright/. Where dpkg does not know, it says so and goes on.
+file(GLOB flashcore_libraries "$ENV{DESTDIR}${CMAKE_INSTALL_PREFIX}/lib/*.so*")
+set(flashcore_packages "")
+foreach(library ${flashcore_libraries})
+  get_filename_component(name ${library} NAME)
+  execute_process(COMMAND dpkg-query -S *-linux-gnu/${name} OUTPUT_VARIABLE owner ERROR_QUIET RESULT_VARIABLE unknown)
+  if(unknown)
+    continue()
+  endif()
+  string(REGEX MATCH "^[^:,]+" package "${owner}")
+  list(APPEND flashcore_packages ${package})
+endforeach()
+list(REMOVE_DUPLICATES flashcore_packages)
+foreach(package ${flashcore_packages})
+  if(EXISTS /usr/share/doc/${package}/copyright)
+    file(INSTALL /usr/share/doc/${package}/copyright DESTINATION ${CMAKE_INSTALL_PREFIX}/share/doc/copyright
+         RENAME ${package} FOLLOW_SYMLINK_CHAIN)
+  endif()
+endforeach()
