@@ -65,6 +65,14 @@ struct Device {
   cuda::DeviceLimits limits;
 };
 
+absl::Status LoadKernel(const cuda::Kernel& kernel) {
+  const std::string what = absl::StrCat("loading kernel '", kernel.name, "'");
+  absl::Status status = cuda::ToStatus(cuda::ScalarKernel().load(), what);
+  if (status.ok() && kernel.tensor_core.has_value()) status = cuda::ToStatus(kernel.tensor_core->load(), what);
+  if (status.ok() && kernel.fused_grid.has_value()) status = cuda::FusedLauncher::Load();
+  return status;
+}
+
 // Makes the device current, checks that it can run our code, and loads the kernel.
 absl::StatusOr<Device> PrepareDevice(int device_ordinal, const cuda::Kernel& kernel) {
   absl::Status status = CheckDevice(device_ordinal);
@@ -79,12 +87,8 @@ absl::StatusOr<Device> PrepareDevice(int device_ordinal, const cuda::Kernel& ker
   }
   status = SelectDevice(device_ordinal);
   if (!status.ok()) return absl::UnavailableError(status.message());
-  status = cuda::ToStatus(kernel.load(), absl::StrCat("loading kernel '", kernel.name, "'"));
+  status = LoadKernel(kernel);
   if (!status.ok()) return absl::UnavailableError(status.message());
-  if (kernel.fused_grid.has_value()) {
-    status = cuda::FusedLauncher::Load();
-    if (!status.ok()) return absl::UnavailableError(status.message());
-  }
   return Device{properties.name, {properties.multiProcessorCount, properties.l2CacheSize}};
 }
 
@@ -116,31 +120,31 @@ class CudaBackend final : public AttentionBackend {
     absl::Status status = SelectDevice(device_ordinal_);
     if (!status.ok()) return status;
     auto* const cuda_stream = static_cast<cudaStream_t>(stream);
-    return fused_.has_value() ? LaunchFused(problems, cuda_stream) : LaunchTable(problems, cuda_stream);
+    const bool all_scalar = !fused_.has_value() && !kernel_.tensor_core.has_value();
+    return all_scalar ? LaunchDescribed(cuda::ScalarKernel(), problems, cuda_stream)
+                      : LaunchOnTensorCores(problems, cuda_stream);
   }
 
  private:
-  // With the table's own kernel.
-  absl::Status LaunchTable(absl::Span<const AttentionProblem> problems, cudaStream_t stream) const {
+  absl::Status LaunchDescribed(const cuda::DescriptorKernel& kernel, absl::Span<const AttentionProblem> problems,
+                               cudaStream_t stream) const {
     cuda::BatchDescriptor<cuda::kFullBatch> batch;
-    cuda::PlanBatch(problems, kernel_.rows_per_tile, batch);
+    cuda::PlanBatch(problems, kernel.tiling, batch);
     if (cuda::NumTiles(batch) == 0) return absl::OkStatus();
-    const cudaError_t error = kernel_.launch(batch, stream);
+    const cudaError_t error = kernel.launch(batch, stream);
     return error == cudaSuccess ? absl::OkStatus() : absl::InternalError(cuda::ToStatus(error, info_.kernel).message());
   }
 
-  absl::Status LaunchFused(absl::Span<const AttentionProblem> problems, cudaStream_t stream) {
-    std::vector<const AttentionProblem*> fused;
+  // What they cannot run goes to the scalar kernel.
+  absl::Status LaunchOnTensorCores(absl::Span<const AttentionProblem> problems, cudaStream_t stream) {
+    std::vector<AttentionProblem> supported;
     std::vector<AttentionProblem> rest;
     for (const AttentionProblem& problem : problems) {
-      if (!cuda::FusedSupports(problem)) {
-        rest.push_back(problem);
-      } else if (problem.q_len > 0) {
-        fused.push_back(&problem);
-      }
+      if (problem.q_len > 0) (cuda::FusedSupports(problem) ? supported : rest).push_back(problem);
     }
-    const absl::Status status = fused_->Launch(fused, stream);
-    return status.ok() ? LaunchTable(rest, stream) : absl::InternalError(status.message());
+    const absl::Status status = fused_.has_value() ? fused_->Launch(supported, stream)
+                                                   : LaunchDescribed(*kernel_.tensor_core, supported, stream);
+    return status.ok() ? LaunchDescribed(cuda::ScalarKernel(), rest, stream) : absl::InternalError(status.message());
   }
 
   const int device_ordinal_;

@@ -1,7 +1,7 @@
 // What the host tells a CUDA kernel about a batch. Plain data, shared by host and device code, passed by value as a
 // kernel parameter: no copy to wait for, no buffer to reuse, and the launch can be captured in a CUDA graph.
 //
-//   tiles       0 1 2 3 4 5 6 7 8      one tile: `rows_per_tile` query rows of one problem (the kernel's constant)
+//   tiles       0 1 2 3 4 5 6 7 8      one tile: Tiling::rows query rows of one problem
 //   problem     0 0 0 1 3 3 3 3 3      problem 2 has no rows, hence no tiles
 //   first_tile  0,3,4,4,9              tile t belongs to the last problem p with first_tile[p] <= t
 #ifndef FLASHCORE_KERNELS_CUDA_DESCRIPTOR_H_

@@ -4,6 +4,7 @@
 #include <cassert>
 #include <memory>
 #include <tuple>
+#include <utility>
 #include <vector>
 
 #include "kernels/cuda/fused.h"
@@ -11,8 +12,8 @@
 namespace flashcore::cuda {
 namespace {
 
-constexpr size_t kPartialBytes = SplitMemory::kMaxPartialFloats * sizeof(float);
-constexpr size_t kRegionBytes = kPartialBytes + SplitMemory::kMaxArrivals * sizeof(uint32_t);
+constexpr size_t kPartialBytes = kMaxPartialFloats * sizeof(float);
+constexpr size_t kRegionBytes = kPartialBytes + kMaxArrivals * sizeof(uint32_t);
 
 // Lets this thread allocate while a stream is being captured: nothing below is work on that stream.
 class RelaxedCapture {
@@ -84,10 +85,16 @@ absl::Status FusedLauncher::Load() {
   return absl::OkStatus();
 }
 
-absl::Status FusedLauncher::Launch(absl::Span<const AttentionProblem* const> problems, cudaStream_t stream) {
+FusedLauncher::FusedLauncher(const DeviceLimits& device, GridKind grid)
+    : FusedLauncher(device, grid, [device](const AttentionProblem& problem) { return PlanFused(problem, device); }) {}
+
+FusedLauncher::FusedLauncher(const DeviceLimits& device, GridKind grid, FusedPlanner planner)
+    : device_(device), grid_(grid), planner_(std::move(planner)) {}
+
+absl::Status FusedLauncher::Launch(absl::Span<const AttentionProblem> problems, cudaStream_t stream) {
   std::vector<Planned> planned;
   planned.reserve(problems.size());
-  for (const AttentionProblem* problem : problems) planned.push_back({problem, PlanFused(*problem, device_)});
+  for (const AttentionProblem& problem : problems) planned.push_back({&problem, planner_(problem)});
   const auto kernel = [](const Planned& p) {
     return std::make_tuple(p.plan.head_dim, p.plan.kind, ElementOf(*p.problem));
   };
@@ -106,8 +113,7 @@ absl::Status FusedLauncher::Launch(absl::Span<const AttentionProblem* const> pro
       partials += plan.partial_floats();
       arrivals += plan.arrivals();
       ctas += plan.ctas();
-      const bool room = partials <= SplitMemory::kMaxPartialFloats && arrivals <= SplitMemory::kMaxArrivals &&
-                        ctas <= kMaxFusedLength;
+      const bool room = partials <= kMaxPartialFloats && arrivals <= kMaxArrivals && ctas <= kMaxFusedLength;
       if (!room && end > begin) break;
       assert(room);
     }

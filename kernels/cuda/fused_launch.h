@@ -5,6 +5,7 @@
 
 #include <cuda_runtime_api.h>
 
+#include <functional>
 #include <map>
 #include <utility>
 
@@ -24,9 +25,6 @@ namespace flashcore::cuda {
 // run beside itself, nor a stream's handle be reused while the old stream's work still runs. Thread-safe.
 class SplitMemory {
  public:
-  // Bounds what one launch may ask for.
-  static constexpr int64_t kMaxPartialFloats = int64_t{3} << 20;
-  static constexpr int64_t kMaxArrivals = int64_t{1} << 14;
   // Bounds the streams and captures that may split.
   static constexpr size_t kMaxRegions = 64;
 
@@ -51,17 +49,22 @@ enum class GridKind {
   kPersistent,  // As many CTAs as the device holds, which take tiles until there are none.
 };
 
+// Plans a problem; pure and thread-safe, or the launcher is not either.
+using FusedPlanner = std::function<FusedPlan(const AttentionProblem&)>;
+
 // Thread-safe.
 class FusedLauncher {
  public:
-  // `ctas_per_sm` of GridKind::kPersistent come from the tiles' configurations.
-  FusedLauncher(const DeviceLimits& device, GridKind grid) : device_(device), grid_(grid) {}
+  // Plans with PlanFused. How many CTAs of GridKind::kPersistent a multiprocessor holds, the tiles' configurations say.
+  FusedLauncher(const DeviceLimits& device, GridKind grid);
+  // Plans with `planner`.
+  FusedLauncher(const DeviceLimits& device, GridKind grid, FusedPlanner planner);
 
   // Loads every kernel onto the current device.
   static absl::Status Load();
 
   // Enqueues at most kFullBatch problems that FusedSupports and that have rows, on the current device.
-  absl::Status Launch(absl::Span<const AttentionProblem* const> problems, cudaStream_t stream);
+  absl::Status Launch(absl::Span<const AttentionProblem> problems, cudaStream_t stream);
 
  private:
   struct Planned {
@@ -74,6 +77,7 @@ class FusedLauncher {
 
   const DeviceLimits device_;
   const GridKind grid_;
+  const FusedPlanner planner_;
   SplitMemory split_memory_;
 };
 

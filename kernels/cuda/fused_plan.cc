@@ -1,6 +1,7 @@
 #include "kernels/cuda/fused_plan.h"
 
 #include <algorithm>
+#include <bit>
 #include <cassert>
 #include <cstddef>
 #include <limits>
@@ -12,17 +13,6 @@ namespace {
 constexpr int64_t kVectorElements = 8;  // 16 bytes.
 // Beyond this a thread's offset within a tile might not fit in 32 bits.
 constexpr int64_t kMaxRowStride = int64_t{1} << 24;
-// Rows up to here leave most of a wider tile empty.
-constexpr int64_t kNarrowRows = 32;
-// A narrow tile reads K and V for few rows: only where they are short, or the device would stay mostly empty.
-constexpr int64_t kNarrowKeys = 1024;
-// Below this many keys for a row, on average, masks waste more of a wide tile than its reuse of K and V saves.
-constexpr int64_t kMidKeys = 1536;
-// A share of fewer keys costs more to merge than it saves.
-constexpr int64_t kMinKeysPerSplit = 512;
-// Narrow CTAs that a multiprocessor can hold, and what a grid should give it.
-constexpr int64_t kNarrowCtasPerSm = 2;
-
 int64_t CeilDiv(int64_t dividend, int64_t divisor) { return (dividend + divisor - 1) / divisor; }
 
 bool Aligned(const void* pointer) { return reinterpret_cast<uintptr_t>(pointer) % (kVectorElements * 2) == 0; }
@@ -64,22 +54,46 @@ int64_t MeanKeys(const AttentionProblem& problem) {
   return std::min(keys, WindowKeys(problem));
 }
 
-TileKind ChooseKind(const AttentionProblem& problem, int head_dim, int64_t units, int64_t rows,
-                    const DeviceLimits& device) {
-  const auto ctas = [&](TileKind kind) { return units * CeilDiv(rows, FusedTile(head_dim, kind).Rows()); };
-  const int64_t empty_at = problem.kv_len <= kNarrowKeys ? device.multiprocessors : device.multiprocessors / 4;
-  if (rows <= kNarrowRows || ctas(TileKind::kMid) < empty_at) return TileKind::kNarrow;
-  const bool masked = problem.options.causal || WindowKeys(problem) < problem.kv_len;
-  if (masked && MeanKeys(problem) < kMidKeys) return TileKind::kMid;
+bool IsMasked(const AttentionProblem& problem) {
+  return problem.options.causal || WindowKeys(problem) < problem.kv_len;
+}
+
+int64_t Group(const AttentionProblem& problem) { return problem.num_qo_heads / problem.num_kv_heads; }
+int64_t Units(const AttentionProblem& problem) { return problem.batch * problem.num_kv_heads; }
+int64_t RowsPerUnit(const AttentionProblem& problem) { return problem.q_len * Group(problem); }
+
+// The exponent of the power of two that `size` is rounded up to.
+int Exponent(int64_t size) { return size <= 1 ? 0 : std::bit_width(static_cast<uint64_t>(size - 1)); }
+
+TileKind ChooseKind(const AttentionProblem& problem, const DeviceLimits& device, const FusedTuning& tuning) {
+  const int64_t rows = RowsPerUnit(problem);
+  const auto ctas = [&](TileKind kind) {
+    return Units(problem) * CeilDiv(rows, FusedTile(NativeHeadDim(problem.head_dim), kind).Rows());
+  };
+  const int64_t empty_at = problem.kv_len <= tuning.narrow_keys ? device.multiprocessors : device.multiprocessors / 4;
+  if (rows <= tuning.narrow_rows || ctas(TileKind::kMid) < empty_at) return TileKind::kNarrow;
+  if (IsMasked(problem) && MeanKeys(problem) < tuning.mid_keys) return TileKind::kMid;
   return ctas(TileKind::kWide) > device.multiprocessors ? TileKind::kWide : TileKind::kMid;
 }
 
-// Enough to fill the device, but no share too small.
-int64_t ChooseSplits(const AttentionProblem& problem, const FusedPlan& plan, const DeviceLimits& device) {
-  if (plan.kind != TileKind::kNarrow) return 1;
+FusedChoice Choose(const AttentionProblem& problem, const DeviceLimits& device, const FusedTuning& tuning) {
+  const FusedClass of = ClassOf(problem, device);
+  const auto tuned = std::find_if(tuning.classes.begin(), tuning.classes.end(),
+                                  [&of](const TunedClass& candidate) { return candidate.of() == of; });
+  if (tuned != tuning.classes.end()) return tuned->choice();
+  return {ChooseKind(problem, device, tuning), tuning.splits};
+}
+
+// What the rule asks for, as far as the tile can and the bounds let it.
+int64_t NumSplits(const AttentionProblem& problem, const FusedPlan& plan, const DeviceLimits& device,
+                  const SplitRule& rule) {
+  const TileConfig tile = plan.tile();
   const int64_t tiles = int64_t{plan.units} * plan.tiles_per_unit;
-  const int64_t wanted = kNarrowCtasPerSm * device.multiprocessors / tiles;
-  return std::clamp<int64_t>(std::min(wanted, WindowKeys(problem) / kMinKeysPerSplit), 1, tiles > 0 ? wanted + 1 : 1);
+  if (!CanSplit(tile) || tiles > kMaxArrivals) return 1;
+  const int64_t wanted = rule.ctas_per_sm * device.multiprocessors / tiles;
+  const int64_t enough_keys = WindowKeys(problem) / std::max<int64_t>(rule.min_keys, 1);
+  const int64_t room = kMaxPartialFloats / (tiles * tile.SplitShareFloats());
+  return std::max<int64_t>(std::min({wanted, enough_keys, room}), 1);
 }
 
 }  // namespace
@@ -91,31 +105,38 @@ bool FusedSupports(const AttentionProblem& problem) {
       !Aligned(problem.o_strides)) {
     return false;
   }
-  const int64_t group = problem.num_qo_heads / problem.num_kv_heads;
-  if (std::max(problem.q_len, problem.kv_len) > kMaxFusedLength || problem.q_len * group > kMaxFusedLength)
-    return false;
+  if (std::max(problem.q_len, problem.kv_len) > kMaxFusedLength || RowsPerUnit(problem) > kMaxFusedLength) return false;
   // As many tiles as the smallest make, and room for splits.
-  return problem.batch * problem.num_kv_heads * CeilDiv(problem.q_len * group, 16) < kMaxFusedLength;
+  return Units(problem) * CeilDiv(RowsPerUnit(problem), 16) < kMaxFusedLength;
 }
 
 int64_t FusedPlan::partial_floats() const { return splits > 1 ? ctas() * tile().SplitShareFloats() : 0; }
 
-FusedPlan PlanFused(const AttentionProblem& problem, const DeviceLimits& device) {
+FusedClass ClassOf(const AttentionProblem& problem, const DeviceLimits& device) {
+  const int64_t rows = RowsPerUnit(problem);
+  return {NativeHeadDim(problem.head_dim), IsMasked(problem) ? 1 : 0, Exponent(rows), Exponent(WindowKeys(problem)),
+          Exponent(CeilDiv(Units(problem) * rows, device.multiprocessors))};
+}
+
+FusedPlan PlanFused(const AttentionProblem& problem, const DeviceLimits& device, const FusedTuning& tuning) {
+  return PlanFusedAs(problem, device, Choose(problem, device, tuning));
+}
+
+FusedPlan PlanFusedAs(const AttentionProblem& problem, const DeviceLimits& device, const FusedChoice& choice) {
   assert(FusedSupports(problem) && problem.q_len > 0);
   FusedPlan plan;
   plan.head_dim = NativeHeadDim(problem.head_dim);
-  const int64_t group = problem.num_qo_heads / problem.num_kv_heads;
-  plan.group = static_cast<int32_t>(group);
-  plan.units = static_cast<int32_t>(problem.batch * problem.num_kv_heads);
-  plan.rows_per_unit = static_cast<int32_t>(problem.q_len * group);
-  plan.kind = ChooseKind(problem, plan.head_dim, plan.units, plan.rows_per_unit, device);
+  plan.kind = choice.kind;
+  plan.group = static_cast<int32_t>(Group(problem));
+  plan.units = static_cast<int32_t>(Units(problem));
+  plan.rows_per_unit = static_cast<int32_t>(RowsPerUnit(problem));
   const TileConfig tile = plan.tile();
   plan.tiles_per_unit = static_cast<int32_t>(CeilDiv(plan.rows_per_unit, tile.Rows()));
 
   // Keys that any tile sees: a tile's rows see a window each, from one query to the last.
-  const int64_t span = std::min(WindowKeys(problem) + CeilDiv(tile.Rows(), group), problem.kv_len);
+  const int64_t span = std::min(WindowKeys(problem) + CeilDiv(tile.Rows(), plan.group), problem.kv_len);
   const int64_t key_tiles = std::max<int64_t>(CeilDiv(span, tile.Keys()), 1);
-  const int64_t tiles_per_split = CeilDiv(key_tiles, ChooseSplits(problem, plan, device));
+  const int64_t tiles_per_split = CeilDiv(key_tiles, NumSplits(problem, plan, device, choice.splits));
   plan.keys_per_split = static_cast<int32_t>(tiles_per_split * tile.Keys());
   plan.splits = static_cast<int32_t>(CeilDiv(key_tiles, tiles_per_split));
 

@@ -1,5 +1,5 @@
-// How the fused kernels cut a problem up: a pure function of the problem, its number of multiprocessors and the size of
-// L2, so that a problem's bits are the same whatever else is in its batch. No device is needed, or asked.
+// How the fused kernels cut a problem up: a pure function of the problem, the number of multiprocessors, the size of L2
+// and the tuning, so that a problem's bits are the same whatever else is in its batch. No device is needed, or asked.
 #ifndef FLASHCORE_KERNELS_CUDA_FUSED_PLAN_H_
 #define FLASHCORE_KERNELS_CUDA_FUSED_PLAN_H_
 
@@ -8,6 +8,7 @@
 #include "kernels/attention.h"
 #include "kernels/cuda/fused_batch.h"
 #include "kernels/cuda/fused_tiles.h"
+#include "kernels/cuda/fused_tuning.h"
 
 namespace flashcore::cuda {
 
@@ -19,6 +20,10 @@ struct DeviceLimits {
 // Whether the fused kernels can run a (valid) problem: 16-bit elements, head_dim a multiple of 8, pointers and strides
 // on 16 bytes, lengths below kMaxFusedLength, and CTAs that 32 bits can count.
 bool FusedSupports(const AttentionProblem& problem);
+
+// Bounds on what one problem's splits, and with it one launch, may ask for.
+inline constexpr int64_t kMaxPartialFloats = int64_t{3} << 20;
+inline constexpr int64_t kMaxArrivals = int64_t{1} << 14;
 
 struct FusedPlan {
   int head_dim = 0;  // One of kNativeHeadDims.
@@ -37,10 +42,23 @@ struct FusedPlan {
   int64_t partial_floats() const;
   // Counters of split tiles; 0 without splits.
   int64_t arrivals() const { return splits > 1 ? int64_t{units} * tiles_per_unit : 0; }
+
+  bool operator==(const FusedPlan&) const = default;
 };
 
-// For a problem that FusedSupports, with at least one row.
-FusedPlan PlanFused(const AttentionProblem& problem, const DeviceLimits& device);
+// The following are for problems that FusedSupports, with at least one row.
+
+FusedClass ClassOf(const AttentionProblem& problem, const DeviceLimits& device);
+
+// Whether CTAs can share the keys of such a tile: only where warps of one CTA do.
+inline bool CanSplit(const TileConfig& tile) { return tile.key_groups > 1; }
+
+// The problem cut up as `choice` says. Splits are left out where the kind cannot, or the bounds above do not let it.
+FusedPlan PlanFusedAs(const AttentionProblem& problem, const DeviceLimits& device, const FusedChoice& choice);
+
+// With the choice that the tuning makes.
+FusedPlan PlanFused(const AttentionProblem& problem, const DeviceLimits& device,
+                    const FusedTuning& tuning = DefaultTuning());
 
 // The problem as the kernel wants it; `partials` and `arrivals` stay null.
 FusedProblem DescribeFused(const AttentionProblem& problem, const FusedPlan& plan);

@@ -4,6 +4,7 @@
 #include <array>
 
 #include "kernels/cuda/scalar.h"
+#include "kernels/cuda/wmma.h"
 
 namespace flashcore::cuda {
 namespace {
@@ -11,13 +12,19 @@ namespace {
 constexpr absl::string_view kAuto = "auto";
 constexpr absl::string_view kAutoChoice = "fused";
 
+constexpr DescriptorKernel kScalar = {{.rows = kScalarRowsPerTile}, &LoadScalar, &LaunchScalar};
+constexpr DescriptorKernel kWmma = {{.rows = kWmmaRowsPerTile, .within_heads = true}, &LoadWmma, &LaunchWmma};
+
 constexpr std::array kKernels = {
-    Kernel{"scalar", std::nullopt, kScalarRowsPerTile, &LoadScalar, &LaunchScalar},
-    Kernel{"fused", GridKind::kTiles, kScalarRowsPerTile, &LoadScalar, &LaunchScalar},
-    Kernel{"persistent", GridKind::kPersistent, kScalarRowsPerTile, &LoadScalar, &LaunchScalar},
+    Kernel{"scalar", std::nullopt, std::nullopt},
+    Kernel{"wmma", std::nullopt, kWmma},
+    Kernel{"fused", GridKind::kTiles, std::nullopt},
+    Kernel{"persistent", GridKind::kPersistent, std::nullopt},
 };
 
 }  // namespace
+
+const DescriptorKernel& ScalarKernel() { return kScalar; }
 
 absl::Span<const Kernel> Kernels() { return kKernels; }
 

@@ -4,25 +4,34 @@
 
 #include <cuda_runtime_api.h>
 
-#include <cstdint>
 #include <optional>
 
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "kernels/cuda/descriptor.h"
 #include "kernels/cuda/fused_launch.h"
+#include "kernels/cuda/plan.h"
 
 namespace flashcore::cuda {
 
-struct Kernel {
-  absl::string_view name;
-  // What FusedSupports runs fused, on such a grid; the rest, or all if there is no grid, as below.
-  std::optional<GridKind> fused_grid;
-  int64_t rows_per_tile;
+// A kernel that is launched with a BatchDescriptor.
+struct DescriptorKernel {
+  Tiling tiling;
   // Loads the kernel's code onto the current device, so that no launch has to.
   cudaError_t (*load)();
-  // Enqueues the batch, planned with rows_per_tile and with at least one tile, on the current device; does not wait.
+  // Enqueues the batch, planned with `tiling` and with at least one tile, on the current device; does not wait.
   cudaError_t (*launch)(const BatchDescriptor<kFullBatch>& batch, cudaStream_t stream);
+};
+
+// The kernel that runs every problem: what another one cannot run is left to it.
+const DescriptorKernel& ScalarKernel();
+
+// A rung. What FusedSupports runs on the tensor cores, by one of the two ways; the rest, or everything if there is
+// neither, on ScalarKernel().
+struct Kernel {
+  absl::string_view name;
+  std::optional<GridKind> fused_grid;           // With the fused kernels, on such a grid.
+  std::optional<DescriptorKernel> tensor_core;  // With this one.
 };
 
 // Simplest first. Constant.

@@ -55,16 +55,21 @@ ProblemDescriptor Describe(const AttentionProblem& problem) {
   return d;
 }
 
+int64_t TilesOf(const AttentionProblem& problem, const Tiling& tiling) {
+  const auto tiles = [&tiling](int64_t rows) { return (rows + tiling.rows - 1) / tiling.rows; };
+  if (!tiling.within_heads) return tiles(NumRows(problem));
+  return problem.batch * problem.num_qo_heads * tiles(problem.q_len);
+}
+
 }  // namespace
 
-void PlanBatch(absl::Span<const AttentionProblem> problems, int64_t rows_per_tile, BatchDescriptor<kFullBatch>& batch) {
+void PlanBatch(absl::Span<const AttentionProblem> problems, const Tiling& tiling, BatchDescriptor<kFullBatch>& batch) {
   assert(problems.size() <= kFullBatch);
   batch.num_problems = static_cast<int64_t>(problems.size());
   batch.first_tile[0] = 0;
   for (size_t i = 0; i < problems.size(); ++i) {
     batch.problems[i] = Describe(problems[i]);
-    const int64_t tiles = (batch.problems[i].rows + rows_per_tile - 1) / rows_per_tile;
-    batch.first_tile[i + 1] = batch.first_tile[i] + tiles;
+    batch.first_tile[i + 1] = batch.first_tile[i] + TilesOf(problems[i], tiling);
   }
 }
 

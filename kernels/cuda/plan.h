@@ -15,9 +15,15 @@ static_assert(kFullBatch == kMaxBatchProblems);
 // B * Hq * Sq of a valid problem.
 inline int64_t NumRows(const AttentionProblem& problem) { return problem.batch * problem.num_qo_heads * problem.q_len; }
 
-// Fills `batch` from at most kMaxBatchProblems valid problems of at most kMaxRows rows each; tiles are `rows_per_tile`
-// (> 0) query rows high and never span two problems. Entries past the last problem are left as they are.
-void PlanBatch(absl::Span<const AttentionProblem> problems, int64_t rows_per_tile, BatchDescriptor<kFullBatch>& batch);
+// How a kernel cuts problems into tiles.
+struct Tiling {
+  int64_t rows = 0;           // Query rows of a tile; > 0.
+  bool within_heads = false;  // A tile's rows are of one head and one batch entry, else only of one problem.
+};
+
+// Fills `batch` from at most kMaxBatchProblems valid problems of at most kMaxRows rows each. Entries past the last
+// problem are left as they are.
+void PlanBatch(absl::Span<const AttentionProblem> problems, const Tiling& tiling, BatchDescriptor<kFullBatch>& batch);
 
 // Number of tiles; 0: there is nothing to launch.
 inline int64_t NumTiles(const BatchDescriptor<kFullBatch>& batch) { return batch.first_tile[batch.num_problems]; }

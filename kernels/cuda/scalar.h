@@ -13,7 +13,7 @@ namespace flashcore::cuda {
 
 inline constexpr int64_t kScalarRowsPerTile = 4;
 
-// As Kernel::load and Kernel::launch.
+// As DescriptorKernel::load and DescriptorKernel::launch.
 cudaError_t LoadScalar();
 cudaError_t LaunchScalar(const BatchDescriptor<kFullBatch>& batch, cudaStream_t stream);
 

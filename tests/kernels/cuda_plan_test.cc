@@ -25,10 +25,10 @@ AttentionProblem Shape(int64_t batch, int64_t heads, int64_t q_len, int64_t kv_l
   return problem;
 }
 
-std::unique_ptr<BatchDescriptor<kFullBatch>> Plan(const std::vector<AttentionProblem>& problems,
-                                                  int64_t rows_per_tile) {
+std::unique_ptr<BatchDescriptor<kFullBatch>> Plan(const std::vector<AttentionProblem>& problems, int64_t rows_per_tile,
+                                                  bool within_heads = false) {
   auto batch = std::make_unique<BatchDescriptor<kFullBatch>>();
-  PlanBatch(problems, rows_per_tile, *batch);
+  PlanBatch(problems, {rows_per_tile, within_heads}, *batch);
   return batch;
 }
 
@@ -48,6 +48,12 @@ TEST(CudaPlanTest, TheTileHeightIsTheKernels) {
   const std::vector<AttentionProblem> problems = {Shape(1, 1, 64, 1), Shape(1, 1, 65, 1)};
   EXPECT_THAT(FirstTiles(*Plan(problems, 1)), ElementsAre(0, 64, 129));
   EXPECT_THAT(FirstTiles(*Plan(problems, 64)), ElementsAre(0, 1, 3));
+}
+
+TEST(CudaPlanTest, TilesNeverSpanHeadsWhereTheKernelSaysSo) {
+  // 6 heads of 5 rows, 8 of none, 1 of 17.
+  const auto batch = Plan({Shape(2, 3, 5, 7), Shape(1, 8, 0, 9), Shape(1, 1, 17, 0)}, 4, /*within_heads=*/true);
+  EXPECT_THAT(FirstTiles(*batch), ElementsAre(0, 12, 12, 17));
 }
 
 TEST(CudaPlanTest, NothingToDoMeansNoTiles) {
