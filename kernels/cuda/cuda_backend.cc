@@ -62,6 +62,7 @@ absl::Status SelectDevice(int device_ordinal) {
 
 struct Device {
   std::string name;
+  // Of the context that was current when the backend was made, which may be a slice of the device.
   cuda::DeviceLimits limits;
 };
 
@@ -89,7 +90,7 @@ absl::StatusOr<Device> PrepareDevice(int device_ordinal, const cuda::Kernel& ker
   if (!status.ok()) return absl::UnavailableError(status.message());
   status = LoadKernel(kernel);
   if (!status.ok()) return absl::UnavailableError(status.message());
-  return Device{properties.name, {properties.multiProcessorCount, properties.l2CacheSize}};
+  return Device{properties.name, {cuda::UsableMultiprocessors(properties.multiProcessorCount), properties.l2CacheSize}};
 }
 
 class CudaBackend final : public AttentionBackend {

@@ -63,7 +63,7 @@ int64_t Units(const AttentionProblem& problem) { return problem.batch * problem.
 int64_t RowsPerUnit(const AttentionProblem& problem) { return problem.q_len * Group(problem); }
 
 // The exponent of the power of two that `size` is rounded up to.
-int Exponent(int64_t size) { return size <= 1 ? 0 : std::bit_width(static_cast<uint64_t>(size - 1)); }
+int Exponent(int64_t size) { return size <= 1 ? 0 : static_cast<int>(std::bit_width(static_cast<uint64_t>(size - 1))); }
 
 TileKind ChooseKind(const AttentionProblem& problem, const DeviceLimits& device, const FusedTuning& tuning) {
   const int64_t rows = RowsPerUnit(problem);
@@ -78,8 +78,8 @@ TileKind ChooseKind(const AttentionProblem& problem, const DeviceLimits& device,
 
 FusedChoice Choose(const AttentionProblem& problem, const DeviceLimits& device, const FusedTuning& tuning) {
   const FusedClass of = ClassOf(problem, device);
-  const auto tuned = std::find_if(tuning.classes.begin(), tuning.classes.end(),
-                                  [&of](const TunedClass& candidate) { return candidate.of() == of; });
+  const TunedClass* const tuned = std::find_if(tuning.classes.begin(), tuning.classes.end(),
+                                               [&of](const TunedClass& candidate) { return candidate.of() == of; });
   if (tuned != tuning.classes.end()) return tuned->choice();
   return {ChooseKind(problem, device, tuning), tuning.splits};
 }

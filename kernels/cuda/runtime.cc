@@ -1,13 +1,39 @@
 #include "kernels/cuda/runtime.h"
 
+#include <cuda.h>
+#include <dlfcn.h>
+
 #include "absl/strings/str_cat.h"
 
 namespace flashcore::cuda {
+namespace {
+
+// A function of the driver's library, which is not linked: programs must start where there is none. nullptr where there
+// is none, or it is older than the function. The library stays open, as the runtime keeps it open itself.
+template <typename Function>
+Function* DriverFunction(const char* name) {
+  void* const library = dlopen("libcuda.so.1", RTLD_NOW);
+  return library == nullptr ? nullptr : reinterpret_cast<Function*>(dlsym(library, name));
+}
+
+}  // namespace
 
 absl::Status ToStatus(cudaError_t error, absl::string_view what) {
   if (error == cudaSuccess) return absl::OkStatus();
   const std::string message = absl::StrCat(what, ": ", cudaGetErrorString(error), " (", cudaGetErrorName(error), ")");
   return error == cudaErrorMemoryAllocation ? absl::ResourceExhaustedError(message) : absl::InternalError(message);
+}
+
+int UsableMultiprocessors(int of_device) {
+  auto* const current = DriverFunction<decltype(cuCtxGetCurrent)>("cuCtxGetCurrent");
+  auto* const resource_of = DriverFunction<decltype(cuCtxGetDevResource)>("cuCtxGetDevResource");
+  CUcontext context = nullptr;
+  CUdevResource resource;
+  if (current == nullptr || resource_of == nullptr || current(&context) != CUDA_SUCCESS || context == nullptr ||
+      resource_of(context, &resource, CU_DEV_RESOURCE_TYPE_SM) != CUDA_SUCCESS) {
+    return of_device;
+  }
+  return static_cast<int>(resource.sm.smCount);
 }
 
 absl::StatusOr<DeviceMemory> AllocateDevice(size_t size_bytes) {

@@ -35,6 +35,10 @@ using PinnedMemory = std::unique_ptr<std::byte, HostFree>;
 using Stream = std::unique_ptr<CUstream_st, StreamDestroy>;
 using Event = std::unique_ptr<CUevent_st, EventDestroy>;
 
+// How many multiprocessors work in the calling thread's current context can use: fewer than the device has if it is a
+// green context. `of_device` where there is no context, or the driver is older than such contexts.
+int UsableMultiprocessors(int of_device);
+
 // All on the calling thread's current device.
 
 // Aligned to 256 bytes at least.

@@ -1,3 +1,4 @@
+#include <cuda_runtime_api.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -8,6 +9,7 @@
 #include "kernels/attention.h"
 #include "kernels/backends.h"
 #include "kernels/cuda/kernel_table.h"
+#include "kernels/cuda/runtime.h"
 
 namespace flashcore {
 namespace {
@@ -47,6 +49,19 @@ TEST(CudaBackendTest, ADeviceThatIsNotThereIsUnavailable) {
     EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
     EXPECT_THAT(std::string(status.message()), HasSubstr("CUDA device"));
   }
+}
+
+// With a device this holds of its ordinary context, which has all of it.
+TEST(CudaRuntimeTest, WithoutASliceEveryMultiprocessorIsUsable) {
+  int devices = 0;
+  if (cudaGetDeviceCount(&devices) != cudaSuccess) {
+    EXPECT_EQ(cuda::UsableMultiprocessors(58), 58);
+    return;
+  }
+  int multiprocessors = 0;
+  ASSERT_EQ(cudaDeviceGetAttribute(&multiprocessors, cudaDevAttrMultiProcessorCount, 0), cudaSuccess);
+  ASSERT_EQ(cudaSetDevice(0), cudaSuccess);
+  EXPECT_EQ(cuda::UsableMultiprocessors(multiprocessors), multiprocessors);
 }
 
 TEST(CudaBackendTest, AutoFallsBackToTheCpuWithoutADevice) {
