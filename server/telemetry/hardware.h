@@ -24,7 +24,7 @@ struct HardwareOptions {
   // Whether the GPU's kernel computes on tensor cores. Without, nothing is estimated.
   bool tensor_cores = true;
   // Floating-point operations computed so far. Thread-safe; called for as long as the HardwareTelemetry lives.
-  std::function<double()> flops;
+  std::function<double()> flops = nullptr;
 };
 
 // Samples on a thread of its own until destruction, which waits for a sample in progress. Never fails: what cannot be

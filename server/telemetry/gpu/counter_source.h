@@ -27,8 +27,9 @@ class CounterSource {
   virtual absl::string_view name() const = 0;
 
   // Begins to measure; may block for a second. PERMISSION_DENIED: the driver reserves its counters for administrators.
-  // UNAVAILABLE: a library is missing, or another program holds the counters. UNIMPLEMENTED: not this chip, or not in
-  // this build. INTERNAL: anything else. The message says what to do about it, where something can be done.
+  // UNAVAILABLE: a library is missing, or another program holds the counters. UNIMPLEMENTED: not this chip.
+  // FAILED_PRECONDITION: not in this build. INTERNAL: anything else. The message says what to do about it, where
+  // something can be done.
   virtual absl::Status Start() = 0;
 
   // What happened since Start or the previous Read. Blocks for milliseconds. Errors as Start; the next call may

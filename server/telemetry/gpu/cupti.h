@@ -21,7 +21,8 @@ struct CuptiPlan {
 };
 
 // Asks the library, which needs no GPU for it, about a chip by its name: "AD104" is the L4's, "GH100" the H100's.
-// UNAVAILABLE: CUPTI is not installed. UNIMPLEMENTED: not in this build, or no such chip or metrics.
+// FAILED_PRECONDITION: not in this build. UNAVAILABLE: CUPTI is not installed. UNIMPLEMENTED: no such chip, or nothing
+// that schedules in one pass.
 absl::StatusOr<CuptiPlan> PlanCuptiCounters(const std::string& chip);
 
 // Samples the device with that ordinal of the CUDA runtime, which must have been used in this process before Start.

@@ -5,7 +5,7 @@
 namespace flashcore {
 namespace {
 
-absl::Status NotBuilt() { return absl::UnimplementedError("this build has no CUPTI: its header was not there"); }
+absl::Status NotBuilt() { return absl::FailedPreconditionError("this build has no CUPTI: its header was not there"); }
 
 class AbsentSource : public CounterSource {
  public:

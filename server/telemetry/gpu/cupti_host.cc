@@ -37,16 +37,16 @@ std::optional<double> ToRatio(double percent) {
 absl::StatusOr<std::unique_ptr<CuptiHost>> CuptiHost::Create(std::shared_ptr<const CuptiLibrary> library,
                                                              const std::string& chip,
                                                              absl::Span<const uint8_t> availability) {
-  absl::Status first_refusal;
+  std::string refusals;
   for (const std::vector<const char*>& metrics : Candidates()) {
     // A refused name spoils the object for all later ones, so each attempt gets its own.
     std::unique_ptr<CuptiHost> host(new CuptiHost(library, metrics));
     const absl::Status status = host->Configure(chip, availability);
     if (status.ok() && host->passes_ == 1) return host;
-    first_refusal.Update(status);
+    absl::StrAppend(&refusals, refusals.empty() ? "" : "; ",
+                    status.ok() ? absl::StrCat(host->passes_, " passes") : std::string(status.message()));
   }
-  return absl::UnimplementedError(
-      absl::StrCat("no set of metrics schedules in one pass on ", chip, ": ", first_refusal.message()));
+  return absl::UnimplementedError(absl::StrCat("no set of metrics schedules in one pass on ", chip, ": ", refusals));
 }
 
 CuptiHost::~CuptiHost() {
