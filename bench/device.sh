@@ -6,11 +6,12 @@ root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 
 usage() {
   cat <<TEXT
-usage: bash bench/device.sh [--bundle DIR] [--output FILE] [--duration TIME]
+usage: bash bench/device.sh [--bundle DIR] [--output FILE] [--results DIR] [--duration TIME]
 
   --bundle DIR     what bench/bundle.sh made, here or elsewhere (default: makes it here, which needs the CUDA Toolkit
                    and the packages of deploy/packages.sh)
   --output FILE    also write everything that is printed to this file
+  --results DIR    keep the JSON of every test and load there
   --duration TIME  how long to measure each load, for example 5s (default)
 
 Needs an NVIDIA GPU with its driver, and python3. Ends with a table. Exit status: 0 if every test passed and every answer
@@ -26,11 +27,13 @@ fail() {
 
 bundle=""
 output=""
+results=""
 duration=5s
 while (($# > 0)); do
   case "$1" in
     --bundle) bundle="${2:?--bundle needs a folder}" && shift 2 ;;
     --output) output="${2:?--output needs a file}" && shift 2 ;;
+    --results) results="${2:?--results needs a folder}" && shift 2 ;;
     --duration) duration="${2:?--duration needs a time}" && shift 2 ;;
     --help | -h) usage && exit 0 ;;
     *) fail "unknown argument '$1'; --help lists them" ;;
@@ -57,7 +60,7 @@ on_exit() {
   local status=$?
   trap - EXIT INT TERM
   stop_server || true
-  rm -rf "$work"
+  [[ -n "$results" ]] || rm -rf "$work"
   exit "$status"
 }
 
@@ -119,7 +122,12 @@ measure() {
 }
 
 run_device() {
-  work="$(mktemp -d)"
+  if [[ -n "$results" ]]; then
+    mkdir -p "$results"
+    work="$(realpath "$results")"
+  else
+    work="$(mktemp -d)"
+  fi
   trap on_exit EXIT
   trap 'exit 130' INT
   trap 'exit 143' TERM
