@@ -4,31 +4,28 @@
 
 namespace flashcore {
 
-void CallRegistry::Enter() {
-  const MutexLock lock(mutex_);
-  ++running_;
-}
+void CallRegistry::Enter() { running_.fetch_add(1, std::memory_order_relaxed); }
 
 void CallRegistry::Leave() {
+  if (running_.fetch_sub(1, std::memory_order_acq_rel) > 1) return;
+  // With the lock, so that a waiter is either before its look at the count or asleep.
   const MutexLock lock(mutex_);
-  Decrement();
+  idle_.NotifyAll();
 }
 
 void CallRegistry::Add(DrainableCall* call) {
+  Enter();
   const MutexLock lock(mutex_);
-  ++running_;
   streams_.insert(call);
   if (draining_) call->Drain();
 }
 
 void CallRegistry::Remove(DrainableCall* call) {
-  const MutexLock lock(mutex_);
-  streams_.erase(call);
-  Decrement();
-}
-
-void CallRegistry::Decrement() {
-  if (--running_ == 0) idle_.NotifyAll();
+  {
+    const MutexLock lock(mutex_);
+    streams_.erase(call);
+  }
+  Leave();
 }
 
 void CallRegistry::StartDrain() {
@@ -40,8 +37,8 @@ void CallRegistry::StartDrain() {
 bool CallRegistry::WaitIdle(absl::Duration timeout) {
   const auto deadline = std::chrono::steady_clock::now() + absl::ToChronoNanoseconds(timeout);
   const MutexLock lock(mutex_);
-  while (running_ > 0) {
-    if (!idle_.WaitUntil(mutex_, deadline)) return running_ == 0;
+  while (running_.load(std::memory_order_acquire) > 0) {
+    if (!idle_.WaitUntil(mutex_, deadline)) return running_.load(std::memory_order_acquire) == 0;
   }
   return true;
 }

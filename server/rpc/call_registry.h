@@ -2,6 +2,7 @@
 #ifndef FLASHCORE_SERVER_RPC_CALL_REGISTRY_H_
 #define FLASHCORE_SERVER_RPC_CALL_REGISTRY_H_
 
+#include <atomic>
 #include <cstdint>
 #include <unordered_set>
 
@@ -21,7 +22,8 @@ class DrainableCall {
 // Thread-safe.
 class CallRegistry {
  public:
-  // Unary calls are counted.
+  // Unary calls are counted. Leave takes the lock only if it leaves no call behind, so it may run below a Drain, whose
+  // stream is still there.
   void Enter();
   void Leave();
 
@@ -36,11 +38,10 @@ class CallRegistry {
   bool WaitIdle(absl::Duration timeout);
 
  private:
-  void Decrement() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-
+  // Of calls that run. Changed without the lock, which a waiter needs only to be told of 0.
+  std::atomic<int64_t> running_ = 0;
   Mutex mutex_;
   CondVar idle_;
-  int64_t running_ ABSL_GUARDED_BY(mutex_) = 0;
   bool draining_ ABSL_GUARDED_BY(mutex_) = false;
   std::unordered_set<DrainableCall*> streams_ ABSL_GUARDED_BY(mutex_);
 };

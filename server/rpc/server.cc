@@ -10,6 +10,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "server/rpc/attention_service.h"
+#include "server/rpc/buffer_memory.h"
 #include "server/rpc/request_check.h"
 #include "server/rpc/wire_types.h"
 
@@ -112,6 +113,7 @@ class GrpcServer final : public RpcServer {
 };
 
 absl::Status GrpcServer::Listen(const RpcOptions& options) {
+  KeepFreedMemory(options.grpc_memory_bytes);
   // Switches of the process: every server built from here on has these services.
   grpc::EnableDefaultHealthCheckService(true);
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();

@@ -1,0 +1,23 @@
+#include "server/rpc/buffer_memory.h"
+
+#include <malloc.h>
+
+#include <algorithm>
+#include <limits>
+
+namespace flashcore {
+namespace {
+
+// The greatest that glibc takes. Larger blocks go back to the system when they are freed.
+constexpr int kLargestKeptBlockBytes = 32 << 20;
+
+}  // namespace
+
+void KeepFreedMemory(int64_t bytes) {
+  const auto kept_bytes = static_cast<int>(std::min<int64_t>(bytes, std::numeric_limits<int>::max()));
+  // Each of the two also ends glibc's own adjusting of both. They fail only for values out of range.
+  mallopt(M_TRIM_THRESHOLD, kept_bytes);
+  mallopt(M_MMAP_THRESHOLD, std::min(kept_bytes, kLargestKeptBlockBytes));
+}
+
+}  // namespace flashcore
