@@ -1,4 +1,5 @@
 // flashcore_server: flags -> engine -> self-test -> scheduler -> metrics -> gRPC -> wait -> drain.
+#include <algorithm>
 #include <cstdlib>
 #include <memory>
 #include <string>
@@ -10,6 +11,7 @@
 #include "absl/flags/usage_config.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/time/time.h"
 #include "server/config/config.h"
 #include "server/engine/engine.h"
@@ -31,6 +33,7 @@ constexpr char kUsage[] =
 
   flashcore_server                                       the best backend here, on 127.0.0.1:50051
   flashcore_server --backend=cpu --cpu_threads=8         on eight CPU threads
+  flashcore_server --devices=0,1                         on two GPUs, behind one queue
   flashcore_server --listen=0.0.0.0:50051                for a network that you trust: there is no authentication
   flashcore_server --flagfile=/etc/flashcore/flags       flags from a file, one per line
 
@@ -53,17 +56,31 @@ void SetUpFlags() {
   absl::SetFlagsUsageConfig(config);
 }
 
-ServerFacts CollectFacts(const ServerOptions& options, const BackendInfo& backend) {
+using Engines = std::vector<std::unique_ptr<Engine>>;
+
+// "NVIDIA L4", "2 x NVIDIA L4", or what they are if they differ.
+std::string DeviceNames(const Engines& engines) {
+  std::vector<std::string> names;
+  for (const auto& engine : engines) names.push_back(engine->backend().info().device);
+  const bool same = std::equal(names.begin() + 1, names.end(), names.begin());
+  if (!same) return absl::StrJoin(names, ", ");
+  return names.size() == 1 ? names.front() : absl::StrCat(names.size(), " x ", names.front());
+}
+
+ServerFacts CollectFacts(const ServerOptions& options, const Engines& engines) {
+  const BackendInfo& backend = engines.front()->backend().info();
   return {.version = FLASHCORE_VERSION,
           .backend = backend.backend,
-          .device = backend.device,
+          .device = DeviceNames(engines),
           .kernel = backend.kernel,
           .max_queue_length = options.scheduler.max_queue_length,
           .max_bytes_in_flight = options.engine.arena_bytes,
           .max_message_bytes = options.max_message_bytes,
           .max_batch_requests = options.scheduler.max_batch_requests,
           .max_batch_bytes = options.scheduler.max_batch_bytes,
-          .lanes = LaneCount(options.scheduler.lanes, backend)};
+          .max_batch_flops = BatchFlops(options.scheduler.max_batch_flops, backend),
+          .lanes = LaneCount(options.scheduler.lanes, backend) * static_cast<int64_t>(engines.size()),
+          .devices = options.engine.devices};
 }
 
 RpcOptions ToRpcOptions(const ServerOptions& options) {
@@ -79,7 +96,7 @@ RpcOptions ToRpcOptions(const ServerOptions& options) {
 // The server's parts, each after what it needs: destruction goes the other way.
 struct Parts {
   std::shared_ptr<StopLatch> stop = std::make_shared<StopLatch>();
-  std::unique_ptr<Engine> engine;
+  Engines engines;
   ServerFacts facts;
   std::unique_ptr<Metrics> metrics;
   std::unique_ptr<Scheduler> scheduler;
@@ -87,22 +104,27 @@ struct Parts {
   std::unique_ptr<RpcServer> rpc;
 };
 
-absl::Status StartEngine(const ServerOptions& options, Parts& parts) {
-  absl::StatusOr<std::unique_ptr<Engine>> engine = CreateEngine(options.engine);
-  if (!engine.ok()) return engine.status();
-  parts.engine = *std::move(engine);
+absl::Status StartEngines(const ServerOptions& options, Parts& parts) {
+  absl::StatusOr<Engines> engines = CreateEngines(options.engine);
+  if (!engines.ok()) return engines.status();
+  parts.engines = *std::move(engines);
   if (options.engine.backend.backend == kPassthroughBackend) {
     LogWarning("nothing is computed", {{"backend", kPassthroughBackend}});
     return absl::OkStatus();
   }
-  return SelfTest(*parts.engine);
+  for (const auto& engine : parts.engines) {
+    if (absl::Status status = SelfTest(*engine); !status.ok()) return status;
+  }
+  return absl::OkStatus();
 }
 
 absl::Status StartScheduler(const ServerOptions& options, Parts& parts) {
-  parts.facts = CollectFacts(options, parts.engine->backend().info());
+  parts.facts = CollectFacts(options, parts.engines);
   parts.metrics = std::make_unique<Metrics>(parts.facts);
+  std::vector<Engine*> engines;
+  for (const auto& engine : parts.engines) engines.push_back(engine.get());
   absl::StatusOr<std::unique_ptr<Scheduler>> scheduler = Scheduler::Create(
-      *parts.engine, options.scheduler, *parts.metrics, SteadyClock(),
+      engines, options.scheduler, *parts.metrics, SteadyClock(),
       [stop = parts.stop](const absl::Status& fault) { stop->Stop({.device_fault = true, .text = fault.ToString()}); });
   if (!scheduler.ok()) return scheduler.status();
   parts.scheduler = *std::move(scheduler);
@@ -122,8 +144,8 @@ absl::Status StartMetricsServer(const ServerOptions& options, Parts& parts) {
 
 absl::Status StartRpc(const ServerOptions& options, Parts& parts) {
   absl::StatusOr<std::unique_ptr<RpcServer>> rpc =
-      RpcServer::Start(ToRpcOptions(options), parts.facts, parts.engine->backend().info().dtypes, *parts.scheduler,
-                       *parts.metrics, SteadyClock());
+      RpcServer::Start(ToRpcOptions(options), parts.facts, parts.engines.front()->backend().info().dtypes,
+                       *parts.scheduler, *parts.metrics, SteadyClock());
   if (!rpc.ok()) return rpc.status();
   parts.rpc = *std::move(rpc);
   for (const std::string& address : parts.rpc->addresses()) LogInfo("listening", {{"address", address}});
@@ -131,7 +153,7 @@ absl::Status StartRpc(const ServerOptions& options, Parts& parts) {
 }
 
 absl::Status Start(const ServerOptions& options, Parts& parts) {
-  for (auto* step : {StartEngine, StartScheduler, StartMetricsServer, StartRpc}) {
+  for (auto* step : {StartEngines, StartScheduler, StartMetricsServer, StartRpc}) {
     absl::Status status = step(options, parts);
     if (!status.ok()) return status;
   }
@@ -146,6 +168,8 @@ absl::Status Start(const ServerOptions& options, Parts& parts) {
                       {"max_message_bytes", facts.max_message_bytes},
                       {"max_batch_requests", facts.max_batch_requests},
                       {"max_batch_bytes", facts.max_batch_bytes},
+                      {"max_batch_flops", facts.max_batch_flops},
+                      {"max_queue_delay_ns", options.scheduler.max_queue_delay_ns},
                       {"max_stream_in_flight", options.max_stream_in_flight},
                       {"max_concurrent_streams", options.max_concurrent_streams},
                       {"grpc_memory_bytes", options.grpc_memory_bytes}});

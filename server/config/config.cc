@@ -37,14 +37,18 @@ ABSL_FLAG(
     "included: only for measuring what the server itself costs");
 ABSL_FLAG(int, cpu_threads, ServerOptions().engine.backend.num_threads,
           "Threads of the cpu backend, 0 to 1024. 0: one for each CPU that this process may use");
-ABSL_FLAG(int, device, ServerOptions().engine.backend.device_ordinal,
-          "Which GPU, 0 to 63, as the CUDA runtime counts them");
+ABSL_FLAG(std::vector<std::string>, devices, {"0"},
+          "Which GPUs, each 0 to 63, as the CUDA runtime counts them, comma-separated, e.g. 0,1. One queue serves them "
+          "all: an idle lane takes what is waiting, whichever GPU it is of. For cpu and reference, how many engines, "
+          "which share the CPUs");
 ABSL_FLAG(int, lanes, ServerOptions().scheduler.lanes,
-          "Batches in progress at once, 0 to 16; each lane takes --max_batch_bytes of GPU memory. 0: 1 for cpu, 3 for "
+          "Batches in progress at once on each device, 0 to 16; each lane takes --max_batch_bytes of GPU memory. 0: 1 "
+          "for cpu, 3 for "
           "cuda, so that upload, compute and download overlap");
 
 ABSL_FLAG(int64_t, max_queue_length, ServerOptions().scheduler.max_queue_length,
-          "Requests that may wait for a lane, 1 to 1048576; above it they are turned away with RESOURCE_EXHAUSTED");
+          "Requests that may wait for a lane, 1 to 1048576; above it they are turned away with RESOURCE_EXHAUSTED. Low "
+          "priorities may take half of the places, one connection 7 times as many as are free");
 ABSL_FLAG(
     int64_t, staging_bytes, ServerOptions().engine.arena_bytes,
     "Memory for the tensors of all requests in flight, in and out, 1 MiB to 4 TiB; page-locked for cuda, so it is "
@@ -58,6 +62,14 @@ ABSL_FLAG(
     int64_t, max_batch_bytes, ServerOptions().scheduler.max_batch_bytes,
     "Most tensor bytes in one launch, in and out, up to --staging_bytes; at least 2.5 times --max_message_bytes, so "
     "that every request that gets in can be computed");
+ABSL_FLAG(
+    int64_t, max_batch_gflop, 0,
+    "Most work in one launch, in 10^9 floating-point operations, 0 to 10^9; a larger request is computed alone. It "
+    "bounds how long a batch makes those behind it wait. 0: 1000 for cuda, 20 for cpu");
+ABSL_FLAG(
+    absl::Duration, max_queue_delay, absl::Nanoseconds(ServerOptions().scheduler.max_queue_delay_ns),
+    "How long a free lane waits for more requests to share a launch, 0s to 1s. 0s: not at all; batches still form "
+    "while all lanes are busy");
 ABSL_FLAG(int64_t, max_stream_in_flight, ServerOptions().max_stream_in_flight,
           "Unanswered requests of one AttendStream, 1 to 4096; at that many the server stops reading from the stream");
 ABSL_FLAG(int64_t, max_concurrent_streams, ServerOptions().max_concurrent_streams,
@@ -78,6 +90,8 @@ namespace {
 
 constexpr int kMaxCpuThreads = 1024;
 constexpr int kMaxDeviceOrdinal = 63;
+constexpr double kFlopsPerGflop = 1e9;
+constexpr int64_t kGreatestBatchGflop = 1'000'000'000;
 constexpr int64_t kMaxQueueLength = int64_t{1} << 20;
 constexpr int64_t kLeastMessageBytes = int64_t{1} << 10;
 constexpr int64_t kGreatestMessageBytes = std::numeric_limits<int32_t>::max();  // gRPC's limit is an int.
@@ -114,7 +128,6 @@ absl::Status CheckRange(const Range& range) {
 absl::Status CheckRanges(const ServerOptions& options) {
   const Range ranges[] = {
       {"cpu_threads", options.engine.backend.num_threads, 0, kMaxCpuThreads},
-      {"device", options.engine.backend.device_ordinal, 0, kMaxDeviceOrdinal},
       {"lanes", options.scheduler.lanes, 0, kMaxLanes},
       {"max_queue_length", options.scheduler.max_queue_length, 1, kMaxQueueLength},
       {"staging_bytes", options.engine.arena_bytes, kLeastStagingBytes, kGreatestMemoryBytes},
@@ -184,26 +197,54 @@ absl::Status CheckBackend(const ServerOptions& server_options) {
   return BadFlag("backend", "'", options.backend, "' is not one of ", absl::StrJoin(kBackends, ", "));
 }
 
-absl::Status CheckDrainTimeout(absl::Duration timeout) {
-  if (timeout >= absl::ZeroDuration() && timeout <= kGreatestDrainTimeout) return absl::OkStatus();
-  return BadFlag("drain_timeout", absl::FormatDuration(timeout), " is not from 0s to ",
-                 absl::FormatDuration(kGreatestDrainTimeout));
+absl::Status CheckDuration(absl::string_view flag, absl::Duration value, absl::Duration greatest) {
+  if (value >= absl::ZeroDuration() && value <= greatest) return absl::OkStatus();
+  return BadFlag(flag, absl::FormatDuration(value), " is not from 0s to ", absl::FormatDuration(greatest));
 }
 
-EngineOptions EngineOptionsFromFlags() {
-  return {.backend = {.backend = absl::GetFlag(FLAGS_backend),
-                      .kernel = absl::GetFlag(FLAGS_kernel),
-                      .num_threads = absl::GetFlag(FLAGS_cpu_threads),
-                      .device_ordinal = absl::GetFlag(FLAGS_device)},
-          .arena_bytes = absl::GetFlag(FLAGS_staging_bytes),
-          .max_batch_bytes = absl::GetFlag(FLAGS_max_batch_bytes)};
+// Whether there are such devices is for the backend to say.
+absl::Status CheckDevices(const std::vector<int>& devices) {
+  if (devices.empty()) return BadFlag("devices", "is empty");
+  for (const int device : devices) {
+    absl::Status status = CheckRange({"devices", device, 0, kMaxDeviceOrdinal});
+    if (!status.ok()) return status;
+    if (std::count(devices.begin(), devices.end(), device) > 1) return BadFlag("devices", device, " is there twice");
+  }
+  return absl::OkStatus();
 }
 
-SchedulerOptions SchedulerOptionsFromFlags() {
-  return {.max_queue_length = absl::GetFlag(FLAGS_max_queue_length),
-          .lanes = absl::GetFlag(FLAGS_lanes),
-          .max_batch_requests = absl::GetFlag(FLAGS_max_batch_requests),
-          .max_batch_bytes = absl::GetFlag(FLAGS_max_batch_bytes)};
+absl::StatusOr<std::vector<int>> DevicesFromFlag() {
+  std::vector<int> devices;
+  for (const std::string& text : absl::GetFlag(FLAGS_devices)) {
+    if (!absl::SimpleAtoi(text, &devices.emplace_back())) return BadFlag("devices", "'", text, "' is not a number");
+  }
+  return devices;
+}
+
+absl::StatusOr<EngineOptions> EngineOptionsFromFlags() {
+  absl::StatusOr<std::vector<int>> devices = DevicesFromFlag();
+  if (!devices.ok()) return devices.status();
+  return EngineOptions{.backend = {.backend = absl::GetFlag(FLAGS_backend),
+                                   .kernel = absl::GetFlag(FLAGS_kernel),
+                                   .num_threads = absl::GetFlag(FLAGS_cpu_threads)},
+                       .devices = *std::move(devices),
+                       .arena_bytes = absl::GetFlag(FLAGS_staging_bytes),
+                       .max_batch_bytes = absl::GetFlag(FLAGS_max_batch_bytes)};
+}
+
+// The two that are checked here are so because what they become is not what was given.
+absl::StatusOr<SchedulerOptions> SchedulerOptionsFromFlags() {
+  const int64_t gflop = absl::GetFlag(FLAGS_max_batch_gflop);
+  const absl::Duration delay = absl::GetFlag(FLAGS_max_queue_delay);
+  absl::Status status = CheckRange({"max_batch_gflop", gflop, 0, kGreatestBatchGflop});
+  if (status.ok()) status = CheckDuration("max_queue_delay", delay, absl::Nanoseconds(kMaxQueueDelayNs));
+  if (!status.ok()) return status;
+  return SchedulerOptions{.max_queue_length = absl::GetFlag(FLAGS_max_queue_length),
+                          .lanes = absl::GetFlag(FLAGS_lanes),
+                          .max_batch_requests = absl::GetFlag(FLAGS_max_batch_requests),
+                          .max_batch_bytes = absl::GetFlag(FLAGS_max_batch_bytes),
+                          .max_batch_flops = static_cast<double>(gflop) * kFlopsPerGflop,
+                          .max_queue_delay_ns = absl::ToInt64Nanoseconds(delay)};
 }
 
 absl::Status ReadLogFlags(ServerOptions& options) {
@@ -223,7 +264,8 @@ absl::Status ValidateServerOptions(const ServerOptions& options) {
   if (status.ok()) status = CheckBackend(options);
   if (status.ok()) status = CheckRanges(options);
   if (status.ok()) status = CheckBatchHoldsMessage(options);
-  if (status.ok()) status = CheckDrainTimeout(options.drain_timeout);
+  if (status.ok()) status = CheckDevices(options.engine.devices);
+  if (status.ok()) status = CheckDuration("drain_timeout", options.drain_timeout, kGreatestDrainTimeout);
   return status;
 }
 
@@ -233,8 +275,12 @@ absl::StatusOr<ServerOptions> ServerOptionsFromFlags() {
   options.unix_socket = absl::GetFlag(FLAGS_unix_socket);
   options.metrics_address = absl::GetFlag(FLAGS_metrics_address);
   options.allow_passthrough = absl::GetFlag(FLAGS_allow_passthrough);
-  options.engine = EngineOptionsFromFlags();
-  options.scheduler = SchedulerOptionsFromFlags();
+  absl::StatusOr<EngineOptions> engine = EngineOptionsFromFlags();
+  if (!engine.ok()) return engine.status();
+  options.engine = *std::move(engine);
+  const absl::StatusOr<SchedulerOptions> scheduler = SchedulerOptionsFromFlags();
+  if (!scheduler.ok()) return scheduler.status();
+  options.scheduler = *scheduler;
   options.max_message_bytes = absl::GetFlag(FLAGS_max_message_bytes);
   options.max_stream_in_flight = absl::GetFlag(FLAGS_max_stream_in_flight);
   options.max_concurrent_streams = absl::GetFlag(FLAGS_max_concurrent_streams);

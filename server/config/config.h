@@ -33,12 +33,14 @@ struct ServerOptions {
   // "host:port" of the Prometheus endpoint, port 0 as above; empty: none. --metrics_address
   std::string metrics_address = "127.0.0.1:9464";
 
-  // --backend, --kernel, --cpu_threads, --device, --staging_bytes (arena_bytes), --max_batch_bytes.
-  EngineOptions engine = {
-      .backend = {}, .arena_bytes = int64_t{1} << 30, .max_batch_bytes = SchedulerOptions().max_batch_bytes};
+  // --backend, --kernel, --cpu_threads, --devices, --staging_bytes (arena_bytes), --max_batch_bytes.
+  EngineOptions engine = {.backend = {},
+                          .devices = {0},
+                          .arena_bytes = int64_t{1} << 30,
+                          .max_batch_bytes = SchedulerOptions().max_batch_bytes};
   // Whether engine.backend may be kPassthroughBackend. --allow_passthrough
   bool allow_passthrough = false;
-  // --max_queue_length, --lanes, --max_batch_requests, --max_batch_bytes.
+  // --max_queue_length, --lanes, --max_batch_requests, --max_batch_bytes, --max_batch_gflop, --max_queue_delay.
   SchedulerOptions scheduler;
 
   // Largest message that gRPC accepts. --max_message_bytes

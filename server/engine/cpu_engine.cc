@@ -39,12 +39,8 @@ class CpuEngine final : public Engine {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Engine>> CreateCpuEngine(std::unique_ptr<AttentionBackend> backend,
-                                                        const EngineOptions& options) {
-  absl::StatusOr<std::shared_ptr<HostArena>> arena =
-      HostArena::CreatePageable(static_cast<size_t>(options.arena_bytes));
-  if (!arena.ok()) return arena.status();
-  return std::make_unique<CpuEngine>(std::move(backend), *std::move(arena));
+std::unique_ptr<Engine> CreateCpuEngine(std::unique_ptr<AttentionBackend> backend, std::shared_ptr<HostArena> arena) {
+  return std::make_unique<CpuEngine>(std::move(backend), std::move(arena));
 }
 
 }  // namespace flashcore

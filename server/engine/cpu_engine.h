@@ -4,17 +4,14 @@
 
 #include <memory>
 
-#include "absl/status/statusor.h"
 #include "kernels/attention.h"
 #include "server/engine/engine.h"
 
 namespace flashcore {
 
-// `backend` computes in host memory (info().device_memory is false). The arena is pageable; lanes hold nothing and
-// launch on the backend directly, so that `compute` is the only stage they time.
-// RESOURCE_EXHAUSTED for want of memory.
-absl::StatusOr<std::unique_ptr<Engine>> CreateCpuEngine(std::unique_ptr<AttentionBackend> backend,
-                                                        const EngineOptions& options);
+// `backend` computes in host memory (info().device_memory is false). Lanes hold nothing and launch on the backend
+// directly, so that `compute` is the only stage they time.
+std::unique_ptr<Engine> CreateCpuEngine(std::unique_ptr<AttentionBackend> backend, std::shared_ptr<HostArena> arena);
 
 }  // namespace flashcore
 

@@ -30,55 +30,62 @@ HostSpan InputSpan(const void* data, int64_t elements, DType dtype) {
   return {static_cast<std::byte*>(const_cast<void*>(data)), static_cast<size_t>(elements) * SizeOf(dtype)};
 }
 
-std::vector<HostSpan> InputSpans(absl::Span<const AttentionProblem> batch) {
-  std::vector<HostSpan> spans;
-  spans.reserve(batch.size() * kInputsPerProblem);
+// Replaces `spans`.
+void InputSpans(absl::Span<const AttentionProblem> batch, std::vector<HostSpan>& spans) {
+  spans.clear();
   for (const AttentionProblem& problem : batch) {
     spans.push_back(InputSpan(problem.q, QueryElements(problem), problem.dtype));
     spans.push_back(InputSpan(problem.k, KeyValueElements(problem), problem.dtype));
     spans.push_back(InputSpan(problem.v, KeyValueElements(problem), problem.dtype));
   }
-  return spans;
 }
 
-std::vector<HostSpan> OutputSpans(absl::Span<const AttentionProblem> batch) {
-  std::vector<HostSpan> spans;
-  spans.reserve(batch.size() * kOutputsPerProblem);
+// Replaces `spans`.
+void OutputSpans(absl::Span<const AttentionProblem> batch, std::vector<HostSpan>& spans) {
+  spans.clear();
   for (const AttentionProblem& problem : batch) {
     const auto lse_elements = static_cast<size_t>(problem.lse == nullptr ? 0 : LseElements(problem));
     spans.push_back(
         {static_cast<std::byte*>(problem.o), static_cast<size_t>(QueryElements(problem)) * SizeOf(problem.dtype)});
     spans.push_back({reinterpret_cast<std::byte*>(problem.lse), lse_elements * sizeof(float)});
   }
-  return spans;
 }
 
+// What crosses the bus for a batch, and the batch as the device sees it. Kept from batch to batch, so that a busy lane
+// takes nothing from the heap.
 struct BatchPlan {
   TransferPlan inputs;
   TransferPlan outputs;
+  std::vector<AttentionProblem> on_device;
+  std::vector<HostSpan> spans;  // Scratch.
+
+  void Prepare(absl::Span<const AttentionProblem> batch, std::byte* device_arena);
+
+ private:
+  // The batch with its pointers moved to where the plans put the tensors.
+  void MoveToDevice(absl::Span<const AttentionProblem> batch, std::byte* device_arena);
 };
 
-BatchPlan PlanBatchTransfers(absl::Span<const AttentionProblem> batch) {
-  BatchPlan plan;
-  plan.inputs = PlanTransfers(InputSpans(batch), /*begin_bytes=*/0);
-  plan.outputs = PlanTransfers(OutputSpans(batch), plan.inputs.end_bytes);
-  return plan;
+void BatchPlan::Prepare(absl::Span<const AttentionProblem> batch, std::byte* device_arena) {
+  InputSpans(batch, spans);
+  PlanTransfers(spans, /*begin_bytes=*/0, inputs);
+  OutputSpans(batch, spans);
+  PlanTransfers(spans, inputs.end_bytes, outputs);
+  MoveToDevice(batch, device_arena);
 }
 
-// The batch with its pointers moved to where the plan puts the tensors.
-std::vector<AttentionProblem> OnDevice(absl::Span<const AttentionProblem> batch, const BatchPlan& plan,
-                                       std::byte* arena) {
-  std::vector<AttentionProblem> moved(batch.begin(), batch.end());
-  for (size_t i = 0; i < moved.size(); ++i) {
-    const size_t* inputs = &plan.inputs.device_offsets_bytes[i * kInputsPerProblem];
-    const size_t* outputs = &plan.outputs.device_offsets_bytes[i * kOutputsPerProblem];
-    moved[i].q = arena + inputs[0];
-    moved[i].k = arena + inputs[1];
-    moved[i].v = arena + inputs[2];
-    moved[i].o = arena + outputs[0];
-    if (moved[i].lse != nullptr) moved[i].lse = reinterpret_cast<float*>(arena + outputs[1]);
+void BatchPlan::MoveToDevice(absl::Span<const AttentionProblem> batch, std::byte* device_arena) {
+  on_device.assign(batch.begin(), batch.end());
+  for (size_t i = 0; i < on_device.size(); ++i) {
+    AttentionProblem& moved = on_device[i];
+    const size_t* in = &inputs.device_offsets_bytes[i * kInputsPerProblem];
+    const size_t* out = &outputs.device_offsets_bytes[i * kOutputsPerProblem];
+    moved.q = device_arena + in[0];
+    moved.k = device_arena + in[1];
+    moved.v = device_arena + in[2];
+    moved.o = device_arena + out[0];
+    if (moved.lse != nullptr) moved.lse = reinterpret_cast<float*>(device_arena + out[1]);
   }
-  return moved;
 }
 
 // The moments of a batch on its stream.
@@ -130,30 +137,30 @@ class CudaLane final : public Lane {
   absl::Status RunOnDevice(absl::Span<const AttentionProblem> batch, StageTimes& times) {
     absl::Status status = cuda::ToStatus(cudaSetDevice(device_ordinal_), "selecting the device");
     if (!status.ok()) return status;
-    const BatchPlan plan = PlanBatchTransfers(batch);
-    if (plan.outputs.end_bytes > resources_.arena_bytes) {
-      return absl::InternalError(absl::StrCat("a batch takes ", plan.outputs.end_bytes,
+    plan_.Prepare(batch, resources_.arena.get());
+    if (plan_.outputs.end_bytes > resources_.arena_bytes) {
+      return absl::InternalError(absl::StrCat("a batch takes ", plan_.outputs.end_bytes,
                                               " bytes of device memory; the lane has ", resources_.arena_bytes));
     }
-    status = Enqueue(batch, plan);
+    status = Enqueue();
     if (!status.ok()) return status;
     status = cuda::ToStatus(cudaEventSynchronize(resources_.events[kDownloaded].get()), "waiting for a batch");
     if (!status.ok()) return status;
     return ReadTimes(times);
   }
 
-  absl::Status Enqueue(absl::Span<const AttentionProblem> batch, const BatchPlan& plan) {
+  absl::Status Enqueue() {
     absl::Status status = Record(kStarted);
-    for (const Transfer& transfer : plan.inputs.transfers) {
+    for (const Transfer& transfer : plan_.inputs.transfers) {
       if (!status.ok()) return status;
       status = Copy(resources_.arena.get() + transfer.device_offset_bytes, transfer.host, transfer.size_bytes,
                     cudaMemcpyHostToDevice);
     }
     status.Update(Record(kUploaded));
     if (!status.ok()) return status;
-    status = backend_.Launch(OnDevice(batch, plan, resources_.arena.get()), resources_.stream.get());
+    status = backend_.Launch(plan_.on_device, resources_.stream.get());
     status.Update(Record(kComputed));
-    for (const Transfer& transfer : plan.outputs.transfers) {
+    for (const Transfer& transfer : plan_.outputs.transfers) {
       if (!status.ok()) return status;
       status = Copy(transfer.host, resources_.arena.get() + transfer.device_offset_bytes, transfer.size_bytes,
                     cudaMemcpyDeviceToHost);
@@ -191,16 +198,18 @@ class CudaLane final : public Lane {
   AttentionBackend& backend_;
   const int device_ordinal_;
   const LaneResources resources_;
+  BatchPlan plan_;
   absl::Status fault_;
 };
 
 class CudaEngine final : public Engine {
  public:
-  CudaEngine(std::unique_ptr<AttentionBackend> backend, std::shared_ptr<HostArena> arena, const EngineOptions& options)
+  CudaEngine(std::unique_ptr<AttentionBackend> backend, std::shared_ptr<HostArena> arena, int device_ordinal,
+             int64_t max_batch_bytes)
       : backend_(std::move(backend)),
         arena_(std::move(arena)),
-        device_ordinal_(options.backend.device_ordinal),
-        lane_arena_bytes_(DeviceArenaBytes(options.max_batch_bytes)) {}
+        device_ordinal_(device_ordinal),
+        lane_arena_bytes_(DeviceArenaBytes(max_batch_bytes)) {}
 
   const AttentionBackend& backend() const override { return *backend_; }
   const std::shared_ptr<HostArena>& arena() const override { return arena_; }
@@ -218,21 +227,17 @@ class CudaEngine final : public Engine {
   const size_t lane_arena_bytes_;
 };
 
+}  // namespace
+
 absl::StatusOr<std::shared_ptr<HostArena>> CreatePinnedArena(size_t capacity_bytes) {
   absl::StatusOr<cuda::PinnedMemory> memory = cuda::AllocatePinned(capacity_bytes);
   if (!memory.ok()) return memory.status();
   return HostArena::CreateOver(HostArena::Region(memory->release(), cuda::HostFree()), capacity_bytes);
 }
 
-}  // namespace
-
-absl::StatusOr<std::unique_ptr<Engine>> CreateCudaEngine(std::unique_ptr<AttentionBackend> backend,
-                                                         const EngineOptions& options) {
-  absl::Status status = cuda::ToStatus(cudaSetDevice(options.backend.device_ordinal), "selecting the device");
-  if (!status.ok()) return status;
-  absl::StatusOr<std::shared_ptr<HostArena>> arena = CreatePinnedArena(static_cast<size_t>(options.arena_bytes));
-  if (!arena.ok()) return arena.status();
-  return std::make_unique<CudaEngine>(std::move(backend), *std::move(arena), options);
+std::unique_ptr<Engine> CreateCudaEngine(std::unique_ptr<AttentionBackend> backend, std::shared_ptr<HostArena> arena,
+                                         int device_ordinal, int64_t max_batch_bytes) {
+  return std::make_unique<CudaEngine>(std::move(backend), std::move(arena), device_ordinal, max_batch_bytes);
 }
 
 }  // namespace flashcore

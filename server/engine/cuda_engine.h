@@ -3,6 +3,8 @@
 #ifndef FLASHCORE_SERVER_ENGINE_CUDA_ENGINE_H_
 #define FLASHCORE_SERVER_ENGINE_CUDA_ENGINE_H_
 
+#include <cstddef>
+#include <cstdint>
 #include <memory>
 
 #include "absl/status/statusor.h"
@@ -11,15 +13,20 @@
 
 namespace flashcore {
 
-// `backend` computes on the device that options.backend names. RESOURCE_EXHAUSTED for want of memory to lock.
+// Page-locked memory that every GPU reaches; takes the memory from the machine at once. RESOURCE_EXHAUSTED for want of
+// memory to lock.
+absl::StatusOr<std::shared_ptr<HostArena>> CreatePinnedArena(size_t capacity_bytes);
+
+// `backend` computes on the device `device_ordinal`; `arena` is pinned. Each lane takes `max_batch_bytes` of that
+// device's memory and a little more.
 //
 // Lane::Run sleeps while the device works. A spinning wait would answer some microseconds sooner, at the price of one
 // core for each lane: on a small machine those are the cores that serve the network.
 //
 // A CUDA error spoils the process's context: the lane that meets it, and by then every other, fails with INTERNAL from
 // there on.
-absl::StatusOr<std::unique_ptr<Engine>> CreateCudaEngine(std::unique_ptr<AttentionBackend> backend,
-                                                         const EngineOptions& options);
+std::unique_ptr<Engine> CreateCudaEngine(std::unique_ptr<AttentionBackend> backend, std::shared_ptr<HostArena> arena,
+                                         int device_ordinal, int64_t max_batch_bytes);
 
 }  // namespace flashcore
 

@@ -1,10 +1,11 @@
 // A backend, the staging memory that its device can reach, and lanes that carry batches through upload, compute and
-// download. One engine per device.
+// download. One engine per device; the engines of a server share one arena.
 #ifndef FLASHCORE_SERVER_ENGINE_ENGINE_H_
 #define FLASHCORE_SERVER_ENGINE_ENGINE_H_
 
 #include <cstdint>
 #include <memory>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -40,16 +41,21 @@ class Engine {
 };
 
 struct EngineOptions {
-  // CreateBackend's, and kPassthroughBackend.
+  // CreateBackend's, and kPassthroughBackend. Its device_ordinal is not read.
   BackendOptions backend;
+  // One engine each: GPUs as BackendOptions::device_ordinal counts them. A backend that computes in host memory runs as
+  // many engines as there are numbers, which then share the CPUs unless backend.num_threads says otherwise.
+  std::vector<int> devices = {0};
   // Staging memory for all admitted requests, in and out.
   int64_t arena_bytes = int64_t{1} << 30;
   // Greatest sum of tensor bytes, in and out, of one batch; sizes each lane's device arena.
   int64_t max_batch_bytes = int64_t{256} << 20;
 };
 
-// Errors as CreateBackend, INVALID_ARGUMENT for a size that is not positive, RESOURCE_EXHAUSTED for want of memory.
-absl::StatusOr<std::unique_ptr<Engine>> CreateEngine(const EngineOptions& options);
+// In the order of options.devices. All have the same arena, so that a request can be staged before it is known which
+// engine computes it. Errors as CreateBackend, INVALID_ARGUMENT for no devices or a size that is not positive,
+// RESOURCE_EXHAUSTED for want of memory.
+absl::StatusOr<std::vector<std::unique_ptr<Engine>>> CreateEngines(const EngineOptions& options);
 
 }  // namespace flashcore
 

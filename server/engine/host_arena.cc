@@ -20,11 +20,13 @@ size_t RoundDown(size_t bytes) { return bytes / HostArena::kAlignment * HostAren
 
 }  // namespace
 
-HostBlock::HostBlock(std::shared_ptr<HostArena> arena, std::byte* data, size_t size_bytes)
-    : arena_(std::move(arena)), data_(data), size_bytes_(size_bytes) {}
+HostBlock::HostBlock(std::shared_ptr<HostArena> arena, std::shared_ptr<MemoryAccount> account, std::byte* data,
+                     size_t size_bytes)
+    : arena_(std::move(arena)), account_(std::move(account)), data_(data), size_bytes_(size_bytes) {}
 
 HostBlock::HostBlock(HostBlock&& other) noexcept
     : arena_(std::move(other.arena_)),
+      account_(std::move(other.account_)),
       data_(std::exchange(other.data_, nullptr)),
       size_bytes_(std::exchange(other.size_bytes_, 0)) {}
 
@@ -32,6 +34,7 @@ HostBlock& HostBlock::operator=(HostBlock&& other) noexcept {
   if (this != &other) {
     Reset();
     arena_ = std::move(other.arena_);
+    account_ = std::move(other.account_);
     data_ = std::exchange(other.data_, nullptr);
     size_bytes_ = std::exchange(other.size_bytes_, 0);
   }
@@ -42,9 +45,10 @@ HostBlock::~HostBlock() { Reset(); }
 
 void HostBlock::Reset() {
   if (data_ == nullptr) return;
-  arena_->Free(data_, size_bytes_);
+  arena_->Free(data_, size_bytes_, account_.get());
   data_ = nullptr;
   size_bytes_ = 0;
+  account_.reset();
   arena_.reset();
 }
 
@@ -72,7 +76,7 @@ HostArena::HostArena(Region region, size_t capacity_bytes)
   if (capacity_bytes_ > 0) InsertFree(0, capacity_bytes_);
 }
 
-absl::StatusOr<HostBlock> HostArena::Allocate(size_t size_bytes) {
+absl::StatusOr<HostBlock> HostArena::Allocate(size_t size_bytes, std::shared_ptr<MemoryAccount> account) {
   if (size_bytes == 0) return HostBlock();
   if (size_bytes > capacity_bytes_) {
     return absl::ResourceExhaustedError(
@@ -90,7 +94,8 @@ absl::StatusOr<HostBlock> HostArena::Allocate(size_t size_bytes) {
   EraseFree(free_by_offset_.find(offset));
   if (stretch > length) InsertFree(offset + length, stretch - length);
   used_bytes_ += length;
-  return HostBlock(shared_from_this(), region_.get() + offset, size_bytes);
+  if (account != nullptr) account->used_bytes_.fetch_add(length, std::memory_order_relaxed);
+  return HostBlock(shared_from_this(), std::move(account), region_.get() + offset, size_bytes);
 }
 
 size_t HostArena::used_bytes() const {
@@ -98,9 +103,10 @@ size_t HostArena::used_bytes() const {
   return used_bytes_;
 }
 
-void HostArena::Free(const std::byte* data, size_t size_bytes) {
+void HostArena::Free(const std::byte* data, size_t size_bytes, MemoryAccount* account) {
   auto offset = static_cast<size_t>(data - region_.get());
   size_t length = RoundUp(size_bytes);
+  if (account != nullptr) account->used_bytes_.fetch_sub(length, std::memory_order_relaxed);
   const MutexLock lock(mutex_);
   used_bytes_ -= length;
   const auto after = free_by_offset_.lower_bound(offset);
@@ -124,7 +130,7 @@ void HostArena::InsertFree(size_t offset, size_t length) {
   free_by_length_.emplace(length, offset);
 }
 
-void HostArena::EraseFree(std::map<size_t, size_t>::iterator stretch) {
+void HostArena::EraseFree(std::pmr::map<size_t, size_t>::iterator stretch) {
   free_by_length_.erase({stretch->second, stretch->first});
   free_by_offset_.erase(stretch);
 }

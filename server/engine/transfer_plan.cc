@@ -20,10 +20,10 @@ bool Continues(const Transfer& transfer, const HostSpan& tensor) {
 
 }  // namespace
 
-TransferPlan PlanTransfers(absl::Span<const HostSpan> tensors, size_t begin_bytes) {
-  TransferPlan plan;
+void PlanTransfers(absl::Span<const HostSpan> tensors, size_t begin_bytes, TransferPlan& plan) {
+  plan.transfers.clear();
+  plan.device_offsets_bytes.clear();
   plan.end_bytes = RoundUp(begin_bytes);
-  plan.device_offsets_bytes.reserve(tensors.size());
   for (const HostSpan& tensor : tensors) {
     if (tensor.size_bytes == 0) {
       plan.device_offsets_bytes.push_back(0);
@@ -39,7 +39,6 @@ TransferPlan PlanTransfers(absl::Span<const HostSpan> tensors, size_t begin_byte
     plan.device_offsets_bytes.push_back(device_offset);
     plan.end_bytes = RoundUp(device_offset + tensor.size_bytes);
   }
-  return plan;
 }
 
 }  // namespace flashcore

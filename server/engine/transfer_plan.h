@@ -35,9 +35,10 @@ struct TransferPlan {
   size_t end_bytes = 0;
 };
 
-// Lays the tensors out from `begin_bytes` on. Takes at most the tensors' sum plus HostArena::kAlignment for each.
-// Padding is copied only where it belongs to the tensor before it.
-TransferPlan PlanTransfers(absl::Span<const HostSpan> tensors, size_t begin_bytes);
+// Lays the tensors out from `begin_bytes` on. `plan` is replaced; its vectors keep their memory for the next. Takes at
+// most the tensors' sum plus HostArena::kAlignment for each. Padding is copied only where it belongs to the tensor
+// before it.
+void PlanTransfers(absl::Span<const HostSpan> tensors, size_t begin_bytes, TransferPlan& plan);
 
 }  // namespace flashcore
 

@@ -1,5 +1,6 @@
 #include "server/rpc/attend_call.h"
 
+#include <string>
 #include <utility>
 
 #include "server/rpc/message_view.h"
@@ -133,7 +134,7 @@ AttendAnswer AttendCall::BuildAnswer() {
   timing.set_download_ns(request_->times[Stage::kDownload]);
   timing.set_total_ns(services_.clock.NowNs() - arrived_ns_);
   timing.set_batch_size(static_cast<int32_t>(request_->batch_size));
-  timing.set_kernel(request_->kernel);
+  timing.set_kernel(std::string(request_->kernel));
   return answer;
 }
 

@@ -4,6 +4,7 @@
 
 #include "server/rpc/call_context.h"
 #include "server/rpc/status.h"
+#include "server/scheduler/retry_hint.h"
 
 namespace flashcore {
 

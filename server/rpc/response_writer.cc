@@ -10,8 +10,8 @@
 #include <utility>
 #include <vector>
 
-#include "server/rpc/status.h"
 #include "server/rpc/wire_types.h"
+#include "server/scheduler/retry_hint.h"
 
 namespace flashcore {
 namespace {

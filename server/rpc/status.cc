@@ -12,6 +12,4 @@ grpc::Status ToGrpcStatus(const absl::Status& status) {
   return {static_cast<grpc::StatusCode>(status.raw_code()), std::string(status.message())};
 }
 
-int64_t RetryAfterMs(const absl::Status& status) { return absl::IsResourceExhausted(status) ? kRetryAfterMs : 0; }
-
 }  // namespace flashcore

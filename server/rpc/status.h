@@ -4,22 +4,15 @@
 
 #include <grpcpp/support/status.h>
 
-#include <cstdint>
-
 #include "absl/status/status.h"
 
 namespace flashcore {
 
-// When a client should try again after RESOURCE_EXHAUSTED. A full queue of ordinary requests is gone by then.
-inline constexpr int64_t kRetryAfterMs = 100;
-
-// gRPC's retry hint: trailing metadata, in milliseconds, honoured by clients with a retry policy.
+// Where RetryAfterMs of a unary call goes: gRPC's retry hint, trailing metadata that clients with a retry policy
+// honour.
 inline constexpr char kRetryPushbackKey[] = "grpc-retry-pushback-ms";
 
 grpc::Status ToGrpcStatus(const absl::Status& status);
-
-// kRetryAfterMs for RESOURCE_EXHAUSTED; 0, no hint, for everything else.
-int64_t RetryAfterMs(const absl::Status& status);
 
 }  // namespace flashcore
 

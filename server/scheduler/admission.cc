@@ -1,32 +1,78 @@
 #include "server/scheduler/admission.h"
 
+#include <algorithm>
 #include <chrono>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "server/scheduler/fair_limit.h"
 
 namespace flashcore {
+namespace {
 
-absl::Status Admission::Enter() {
-  {
-    const MutexLock lock(mutex_);
-    if (!gate_.ok()) return gate_;
-    if (waiting_ >= max_waiting_) {
-      return absl::ResourceExhaustedError(
-          absl::StrCat("the queue is full: ", max_waiting_, " requests are waiting; try again later"));
-    }
-    ++waiting_;
-    ++unfinished_;
-  }
-  metrics_.AddQueueLength(1);
-  metrics_.AddRequestsInFlight(1);
-  return absl::OkStatus();
+Rejection ReasonOfGate(const absl::Status& gate) {
+  return absl::IsInternal(gate) ? Rejection::kDeviceFault : Rejection::kDraining;
 }
 
-void Admission::LeaveQueue(int64_t requests) {
-  metrics_.AddQueueLength(-requests);
+Admission::Entry Refuse(const Claim& claim, Verdict verdict) {
+  if (verdict == Verdict::kFull) {
+    return {absl::ResourceExhaustedError(absl::StrCat("the queue is full: of its ", claim.capacity, " places, ",
+                                                      OpenTo(claim.priority, claim.capacity), " are for priority ",
+                                                      kPriorityNames[static_cast<size_t>(claim.priority)], ", and ",
+                                                      claim.taken, " are taken; try again later")),
+            Rejection::kQueueFull, nullptr};
+  }
+  return {absl::ResourceExhaustedError(absl::StrCat("this connection holds ", claim.held, " of the ", claim.capacity,
+                                                    " places in the queue; the rest is kept for others; try again "
+                                                    "later")),
+          Rejection::kConnectionShare, nullptr};
+}
+
+}  // namespace
+
+Admission::Entry Admission::Enter(const RequestTerms& terms) {
+  std::shared_ptr<ConnectionShare> share;
+  {
+    const MutexLock lock(mutex_);
+    if (!gate_.ok()) return {gate_, ReasonOfGate(gate_), nullptr};
+    share = ShareOf(terms.connection);
+    const Claim claim = {
+        .capacity = max_waiting_, .taken = waiting_, .held = share->places, .wanted = 1, .priority = terms.priority};
+    if (const Verdict verdict = Judge(claim); verdict != Verdict::kFree) return Refuse(claim, verdict);
+    ++waiting_;
+    ++unfinished_;
+    ++share->places;
+  }
+  metrics_.AddQueueLength(terms.priority, 1);
+  metrics_.AddRequestsInFlight(1);
+  return {absl::OkStatus(), Rejection::kQueueFull, std::move(share)};
+}
+
+std::shared_ptr<ConnectionShare> Admission::ShareOf(uint64_t connection) {
+  std::shared_ptr<ConnectionShare>& share = shares_[connection];
+  if (share != nullptr) return share;
+  share = std::make_shared<ConnectionShare>();
+  std::shared_ptr<ConnectionShare> held = share;
+  if (shares_.size() >= sweep_at_) SweepConnections();
+  return held;
+}
+
+void Admission::SweepConnections() {
+  std::erase_if(shares_, [](const auto& entry) { return entry.second.use_count() == 1; });
+  // Twice what is in use: each sweep is paid for by as many new connections.
+  sweep_at_ = std::max(kLeastConnectionsToSweep, 2 * shares_.size());
+}
+
+size_t Admission::connections() {
   const MutexLock lock(mutex_);
-  waiting_ -= requests;
+  return shares_.size();
+}
+
+void Admission::LeaveQueue(const RequestTerms& terms, ConnectionShare& share) {
+  metrics_.AddQueueLength(terms.priority, -1);
+  const MutexLock lock(mutex_);
+  --waiting_;
+  --share.places;
 }
 
 void Admission::LeaveService() { metrics_.AddRequestsInFlight(-1); }

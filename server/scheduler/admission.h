@@ -1,4 +1,5 @@
-// The gate in front of the queue, and the count of what has passed it and not yet ended.
+// The gate in front of the queue: who may pass it, what each connection holds, and the count of what has passed and not
+// yet ended.
 //
 //   Enter ---> LeaveQueue (a lane takes it, or it is dropped) ---> End (its `done` has returned)
 //
@@ -6,27 +7,45 @@
 #ifndef FLASHCORE_SERVER_SCHEDULER_ADMISSION_H_
 #define FLASHCORE_SERVER_SCHEDULER_ADMISSION_H_
 
+#include <cstddef>
 #include <cstdint>
+#include <memory>
+#include <unordered_map>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "kernels/base/mutex.h"
+#include "server/engine/host_arena.h"
+#include "server/scheduler/request_order.h"
 #include "server/telemetry/clock.h"
 #include "server/telemetry/metrics.h"
 
 namespace flashcore {
 
+// What a connection holds. As a MemoryAccount: its staging memory, until the answers have been sent.
+struct ConnectionShare : MemoryAccount {
+  int64_t places = 0;  // In the queue. Under the mutex of the Admission.
+};
+
 class Admission {
  public:
+  // What Enter found.
+  struct Entry {
+    absl::Status status;
+    Rejection rejection = Rejection::kQueueFull;  // If the status is not OK.
+    std::shared_ptr<ConnectionShare> share;       // If it is.
+  };
+
   // The metrics must outlive it.
   Admission(int64_t max_waiting, Metrics& metrics) : max_waiting_(max_waiting), metrics_(metrics) {}
   Admission(const Admission&) = delete;
   Admission& operator=(const Admission&) = delete;
 
-  // Takes a place in the queue. RESOURCE_EXHAUSTED: none is free. The gate's status if it is closed.
-  absl::Status Enter();
-  // Gives the places of that many requests back.
-  void LeaveQueue(int64_t requests);
+  // Takes a place in the queue. RESOURCE_EXHAUSTED: none is free for this priority, or the connection holds its share
+  // (fair_limit.h). The gate's status if it is closed.
+  Entry Enter(const RequestTerms& terms);
+  // Gives the place back.
+  void LeaveQueue(const RequestTerms& terms, ConnectionShare& share);
   // Its request has been answered, or is about to be.
   void LeaveService();
   // Nothing of it is left.
@@ -39,7 +58,15 @@ class Admission {
   // Until everything that entered has ended, until `deadline_ns` of `clock` at the latest. True if it has.
   bool WaitIdle(const Clock& clock, int64_t deadline_ns);
 
+  // Connections that are kept count of: those that hold something, and some that lately did.
+  size_t connections();
+
  private:
+  static constexpr size_t kLeastConnectionsToSweep = 64;
+
+  std::shared_ptr<ConnectionShare> ShareOf(uint64_t connection) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void SweepConnections() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+
   const int64_t max_waiting_;
   Metrics& metrics_;
   Mutex mutex_;
@@ -47,6 +74,9 @@ class Admission {
   absl::Status gate_ ABSL_GUARDED_BY(mutex_);
   int64_t waiting_ ABSL_GUARDED_BY(mutex_) = 0;
   int64_t unfinished_ ABSL_GUARDED_BY(mutex_) = 0;
+  // Requests and their blocks hold on to a share; one that only this map holds is empty, and swept out now and then.
+  std::unordered_map<uint64_t, std::shared_ptr<ConnectionShare>> shares_ ABSL_GUARDED_BY(mutex_);
+  size_t sweep_at_ ABSL_GUARDED_BY(mutex_) = kLeastConnectionsToSweep;
 };
 
 }  // namespace flashcore

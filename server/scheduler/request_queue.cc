@@ -1,52 +1,174 @@
 #include "server/scheduler/request_queue.h"
 
+#include <algorithm>
+#include <chrono>
+#include <limits>
 #include <utility>
 
 namespace flashcore {
 
-absl::Status RequestQueue::Push(const std::shared_ptr<Request>& request) {
-  const MutexLock lock(mutex_);
-  const bool cancelled = request->phase_ == Request::Phase::kCancelledEarly;
-  if (cancelled || !closed_.ok()) {
-    request->phase_ = Request::Phase::kTaken;
-    return cancelled ? absl::CancelledError("cancelled before it was queued") : closed_;
+void BatchSize::Add(const BatchSize& other) {
+  requests += other.requests;
+  bytes += other.bytes;
+  flops += other.flops;
+}
+
+void BatchSize::Subtract(const BatchSize& other) {
+  requests -= other.requests;
+  bytes -= other.bytes;
+  // Sums of doubles leave a rest.
+  flops = requests == 0 ? 0 : flops - other.flops;
+}
+
+bool BatchSize::Fills(const BatchSize& budget) const {
+  return requests >= budget.requests || bytes >= budget.bytes || flops >= budget.flops;
+}
+
+bool BatchSize::HasRoomFor(const BatchSize& other, const BatchSize& budget) const {
+  if (requests == 0) return true;
+  return requests + other.requests <= budget.requests && bytes + other.bytes <= budget.bytes &&
+         flops + other.flops <= budget.flops;
+}
+
+double BatchSize::ShareOf(const BatchSize& budget) const {
+  return std::max({static_cast<double>(requests) / static_cast<double>(budget.requests),
+                   static_cast<double>(bytes) / static_cast<double>(budget.bytes), flops / budget.flops});
+}
+
+void RequestQueue::Taken::Clear() {
+  batch.clear();
+  size = {};
+  expired.clear();
+  taken_ns = 0;
+}
+
+BatchSize RequestQueue::SizeOf(const Request& request) {
+  return {.requests = 1, .bytes = request.batch_bytes_, .flops = request.flops_};
+}
+
+absl::Status RequestQueue::Refusal(const Request& request) const {
+  if (request.phase_ == Request::Phase::kCancelledEarly) return absl::CancelledError("cancelled before it was queued");
+  if (!closed_.ok()) return closed_;
+  if (request.terms().deadline_ns <= request.submitted_ns_) {
+    return absl::DeadlineExceededError("the deadline passed while the request was staged");
   }
-  request->phase_ = Request::Phase::kQueued;
-  request->position_ = waiting_.insert(waiting_.end(), request);
-  changed_.NotifyOne();
   return absl::OkStatus();
 }
 
-std::optional<RequestQueue::Taken> RequestQueue::Take(const Clock& clock) {
-  const MutexLock lock(mutex_);
-  while (waiting_.empty() && closed_.ok()) changed_.Wait(mutex_);
-  if (!closed_.ok()) return std::nullopt;
-  Taken taken;
-  taken.taken_ns = clock.NowNs();
-  int64_t batch_bytes = 0;
-  while (!waiting_.empty()) {
-    std::shared_ptr<Request>& request = waiting_.front();
-    const bool expired = request->terms.deadline_ns <= taken.taken_ns;
-    const bool fits = static_cast<int64_t>(taken.batch.size()) < max_batch_requests_ &&
-                      batch_bytes + request->batch_bytes_ <= max_batch_bytes_;
-    if (!expired && !fits) break;
-    if (!expired) batch_bytes += request->batch_bytes_;
-    request->phase_ = Request::Phase::kTaken;
-    (expired ? taken.expired : taken.batch).push_back(std::move(request));
-    waiting_.pop_front();
+absl::Status RequestQueue::Push(const std::shared_ptr<Request>& request) {
+  CondVar* wake = nullptr;
+  {
+    const MutexLock lock(mutex_);
+    if (absl::Status refusal = Refusal(*request); !refusal.ok()) {
+      request->phase_ = Request::Phase::kTaken;
+      return refusal;
+    }
+    const BatchSize size = SizeOf(*request);
+    request->phase_ = Request::Phase::kQueued;
+    request->self_ = request;
+    request->ticket_.cost = size.ShareOf(budget_);
+    order_.Insert(request->ticket_);
+    waiting_.Add(size);
+    wake = gathering_ ? &gathered_ : CallLane();
   }
-  return taken;
+  // Outside of the lock, so that whoever wakes need not wait for it.
+  if (wake != nullptr) wake->NotifyOne();
+  return absl::OkStatus();
+}
+
+std::shared_ptr<Request> RequestQueue::TakeOut(Request& request) {
+  request.phase_ = Request::Phase::kTaken;
+  waiting_.Subtract(SizeOf(request));
+  return std::move(request.self_);
+}
+
+CondVar* RequestQueue::CallLane() {
+  const auto idlest = std::max_element(devices_.begin(), devices_.end(),
+                                       [](const Device& a, const Device& b) { return a.idle < b.idle; });
+  if (idlest->idle == 0) return nullptr;
+  --idlest->idle;
+  ++idlest->calls;
+  return &idlest->called;
+}
+
+void RequestQueue::WaitForCall(Device& device) {
+  ++device.idle;
+  while (device.calls == 0 && closed_.ok()) device.called.Wait(mutex_);
+  if (device.calls > 0) --device.calls;
+}
+
+bool RequestQueue::Take(size_t device, Taken& taken) {
+  taken.Clear();
+  CondVar* wake = nullptr;
+  {
+    const MutexLock lock(mutex_);
+    while (true) {
+      if (!closed_.ok()) return false;
+      if (order_.empty() || gathering_) {
+        WaitForCall(devices_[device]);
+        continue;
+      }
+      taken.taken_ns = clock_.NowNs();
+      TakeExpired(taken.taken_ns, taken);
+      if (!order_.empty() && LaunchTimeNs() <= taken.taken_ns) {
+        FillBatch(taken);
+        break;
+      }
+      if (!taken.expired.empty()) break;
+      Gather(LaunchTimeNs());
+    }
+    if (!order_.empty()) wake = CallLane();
+  }
+  if (wake != nullptr) wake->NotifyOne();
+  return true;
+}
+
+void RequestQueue::TakeExpired(int64_t now_ns, Taken& taken) {
+  for (Ticket* first = order_.EarliestDeadline(); first != nullptr && first->terms.deadline_ns <= now_ns;
+       first = order_.EarliestDeadline()) {
+    order_.Remove(*first);
+    taken.expired.push_back(TakeOut(*first->request));
+  }
+}
+
+int64_t RequestQueue::LaunchTimeNs() const {
+  if (max_delay_ns_ == 0 || waiting_.Fills(budget_)) return std::numeric_limits<int64_t>::min();
+  const int64_t launch_ns = order_.Oldest().request->submitted_ns_ + max_delay_ns_;
+  const Ticket* const urgent = order_.EarliestDeadline();
+  const bool in_time = urgent == nullptr || urgent->terms.deadline_ns > launch_ns;
+  return in_time ? launch_ns : std::numeric_limits<int64_t>::min();
+}
+
+void RequestQueue::Gather(int64_t until_ns) {
+  gathering_ = true;
+  const int64_t left_ns = until_ns - clock_.NowNs();
+  gathered_.WaitUntil(mutex_, std::chrono::steady_clock::now() + std::chrono::nanoseconds(left_ns));
+  gathering_ = false;
+}
+
+void RequestQueue::FillBatch(Taken& taken) {
+  while (!order_.empty()) {
+    Ticket& next = order_.Next();
+    const BatchSize size = SizeOf(*next.request);
+    if (!taken.size.HasRoomFor(size, budget_)) break;
+    order_.Take(next);
+    taken.size.Add(size);
+    taken.batch.push_back(TakeOut(*next.request));
+  }
+  meter_.Took(taken.size.requests, waiting_.requests, taken.taken_ns);
 }
 
 bool RequestQueue::Cancel(const std::shared_ptr<Request>& request) {
+  // Lets go of the queue's hold outside of the lock.
+  std::shared_ptr<Request> taken_out;
   const MutexLock lock(mutex_);
   switch (request->phase_) {
     case Request::Phase::kAdmitted:
       request->phase_ = Request::Phase::kCancelledEarly;
       return false;
     case Request::Phase::kQueued:
-      request->phase_ = Request::Phase::kTaken;
-      waiting_.erase(request->position_);
+      order_.Remove(request->ticket_);
+      taken_out = TakeOut(*request);
       return true;
     case Request::Phase::kCancelledEarly:
     case Request::Phase::kTaken:
@@ -59,11 +181,20 @@ RequestQueue::Requests RequestQueue::Close(absl::Status reason) {
   const MutexLock lock(mutex_);
   if (!closed_.ok()) return {};
   closed_ = std::move(reason);
-  Requests left(waiting_.begin(), waiting_.end());
-  for (const std::shared_ptr<Request>& request : left) request->phase_ = Request::Phase::kTaken;
-  waiting_.clear();
-  changed_.NotifyAll();
+  Requests left;
+  while (!order_.empty()) {
+    Ticket& oldest = order_.Oldest();
+    order_.Remove(oldest);
+    left.push_back(TakeOut(*oldest.request));
+  }
+  for (Device& device : devices_) device.called.NotifyAll();
+  gathered_.NotifyAll();
   return left;
+}
+
+int64_t RequestQueue::RetryAfterMs() {
+  const MutexLock lock(mutex_);
+  return meter_.RetryAfterMs(waiting_.requests);
 }
 
 }  // namespace flashcore

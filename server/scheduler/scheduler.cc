@@ -1,14 +1,14 @@
 #include "server/scheduler/scheduler.h"
 
-#include <algorithm>
 #include <limits>
-#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/types/span.h"
 #include "server/scheduler/admission.h"
-#include "server/scheduler/request_queue.h"
+#include "server/scheduler/fair_limit.h"
+#include "server/scheduler/recycling_allocator.h"
+#include "server/scheduler/retry_hint.h"
+#include "server/scheduler/staging_layout.h"
 
 namespace flashcore {
 namespace {
@@ -16,66 +16,9 @@ namespace {
 constexpr int kDefaultDeviceLanes = 3;
 constexpr int kDefaultHostLanes = 1;
 
-int64_t RoundUpToAlignment(int64_t bytes) {
-  constexpr auto kAlignment = static_cast<int64_t>(HostArena::kAlignment);
-  return (bytes + kAlignment - 1) / kAlignment * kAlignment;
-}
-
-// Where a problem's tensors lie in its two blocks: Q, K, V in one, O, LSE in the other.
-struct StagingLayout {
-  int64_t q_bytes = 0;    // Also O's.
-  int64_t kv_bytes = 0;   // K's and V's, each.
-  int64_t lse_bytes = 0;  // 0 if not wanted.
-
-  int64_t input_bytes() const { return q_bytes + 2 * kv_bytes; }
-  int64_t output_bytes() const { return q_bytes + lse_bytes; }
-  int64_t total_bytes() const { return input_bytes() + output_bytes(); }
-};
-
-absl::Status TooLarge(int64_t max_batch_bytes) {
-  return absl::ResourceExhaustedError(absl::StrCat("the request's tensors, in and out, are larger than the ",
-                                                   max_batch_bytes, " bytes that this server computes at once"));
-}
-
-// RESOURCE_EXHAUSTED if the sum is above `max_batch_bytes`.
-absl::StatusOr<StagingLayout> LayOut(const AttentionProblem& problem, bool want_lse, int64_t max_batch_bytes) {
-  const auto element_bytes = static_cast<int64_t>(SizeOf(problem.dtype));
-  const int64_t q_bytes = QueryElements(problem) * element_bytes;
-  const int64_t kv_bytes = KeyValueElements(problem) * element_bytes;
-  const int64_t lse_bytes = want_lse ? LseElements(problem) * static_cast<int64_t>(sizeof(float)) : 0;
-  // One by one first: each fits int64, their sum need not.
-  if (std::max({q_bytes, kv_bytes, lse_bytes}) > max_batch_bytes) return TooLarge(max_batch_bytes);
-  const StagingLayout layout = {.q_bytes = RoundUpToAlignment(q_bytes),
-                                .kv_bytes = RoundUpToAlignment(kv_bytes),
-                                .lse_bytes = RoundUpToAlignment(lse_bytes)};
-  if (layout.total_bytes() > max_batch_bytes) return TooLarge(max_batch_bytes);
-  return layout;
-}
-
-void PointIntoBlocks(const StagingLayout& layout, bool want_lse, Request& request) {
-  std::byte* const input = request.input.data();
-  std::byte* const output = request.output.data();
-  request.problem.q = input;
-  request.problem.k = input + layout.q_bytes;
-  request.problem.v = input + layout.q_bytes + layout.kv_bytes;
-  request.problem.o = output;
-  request.problem.lse = want_lse ? reinterpret_cast<float*>(output + layout.q_bytes) : nullptr;
-}
-
-absl::Status AllocateBlocks(HostArena& arena, const StagingLayout& layout, Request& request) {
-  absl::StatusOr<HostBlock> input = arena.Allocate(static_cast<size_t>(layout.input_bytes()));
-  if (!input.ok()) return input.status();
-  absl::StatusOr<HostBlock> output = arena.Allocate(static_cast<size_t>(layout.output_bytes()));
-  if (!output.ok()) return output.status();
-  request.input = *std::move(input);
-  request.output = *std::move(output);
-  return absl::OkStatus();
-}
-
-Rejection ReasonOfGate(const absl::Status& status) {
-  if (absl::IsResourceExhausted(status)) return Rejection::kQueueFull;
-  return absl::IsInternal(status) ? Rejection::kDeviceFault : Rejection::kDraining;
-}
+// An L4 computes some 60 TFLOP/s, a server's CPU some hundred GFLOP/s.
+constexpr double kDefaultDeviceBatchFlops = 1e12;
+constexpr double kDefaultHostBatchFlops = 2e10;
 
 absl::Status OutOfRange(absl::string_view option, int64_t value, int64_t least, int64_t greatest) {
   return absl::InvalidArgumentError(absl::StrCat(option, " is ", value, ", not from ", least, " to ", greatest));
@@ -90,7 +33,17 @@ absl::Status CheckOptions(const SchedulerOptions& options) {
     return OutOfRange("max_batch_requests", options.max_batch_requests, 1, kMaxRequests);
   }
   if (options.max_batch_bytes < 1) return OutOfRange("max_batch_bytes", options.max_batch_bytes, 1, kUnbounded);
+  if (!(options.max_batch_flops >= 0)) return absl::InvalidArgumentError("max_batch_flops must be >= 0");
+  if (options.max_queue_delay_ns < 0 || options.max_queue_delay_ns > kMaxQueueDelayNs) {
+    return OutOfRange("max_queue_delay_ns", options.max_queue_delay_ns, 0, kMaxQueueDelayNs);
+  }
   return absl::OkStatus();
+}
+
+BatchSize BudgetOf(const SchedulerOptions& options, const BackendInfo& backend) {
+  return {.requests = options.max_batch_requests,
+          .bytes = options.max_batch_bytes,
+          .flops = BatchFlops(options.max_batch_flops, backend)};
 }
 
 }  // namespace
@@ -100,62 +53,81 @@ int LaneCount(int requested, const BackendInfo& backend) {
   return backend.device_memory ? kDefaultDeviceLanes : kDefaultHostLanes;
 }
 
-Request::Request(std::shared_ptr<Admission> admission) : admission_(std::move(admission)) {}
+double BatchFlops(double requested, const BackendInfo& backend) {
+  if (requested != 0) return requested;
+  return backend.device_memory ? kDefaultDeviceBatchFlops : kDefaultHostBatchFlops;
+}
+
+Request::Request(Key /*key*/, std::shared_ptr<Admission> admission, std::shared_ptr<ConnectionShare> share,
+                 const RequestTerms& terms)
+    : admission_(std::move(admission)), share_(std::move(share)) {
+  ticket_.request = this;
+  ticket_.terms = terms;
+}
 
 Request::~Request() {
   if (phase_ != Phase::kAdmitted && phase_ != Phase::kCancelledEarly) return;
-  admission_->LeaveQueue(1);
+  admission_->LeaveQueue(terms(), *share_);
   admission_->LeaveService();
   admission_->End();
 }
 
 absl::StatusOr<std::unique_ptr<Scheduler>> Scheduler::Create(
-    Engine& engine, const SchedulerOptions& options, Metrics& metrics, const Clock& clock,
+    absl::Span<Engine* const> engines, const SchedulerOptions& options, Metrics& metrics, const Clock& clock,
     absl::AnyInvocable<void(const absl::Status&)> on_device_fault) {
   absl::Status status = CheckOptions(options);
   if (!status.ok()) return status;
-  std::unique_ptr<Scheduler> scheduler(new Scheduler(engine, options, metrics, clock, std::move(on_device_fault)));
+  std::unique_ptr<Scheduler> scheduler(new Scheduler(engines, options, metrics, clock, std::move(on_device_fault)));
   status = scheduler->StartLanes();
   if (!status.ok()) return status;
   return scheduler;
 }
 
-Scheduler::Scheduler(Engine& engine, const SchedulerOptions& options, Metrics& metrics, const Clock& clock,
-                     absl::AnyInvocable<void(const absl::Status&)> on_device_fault)
-    : engine_(engine),
+Scheduler::Scheduler(absl::Span<Engine* const> engines, const SchedulerOptions& options, Metrics& metrics,
+                     const Clock& clock, absl::AnyInvocable<void(const absl::Status&)> on_device_fault)
+    : engines_(engines.begin(), engines.end()),
+      arena_(*engines.front()->arena()),
       options_(options),
       metrics_(metrics),
       clock_(clock),
       on_device_fault_(std::move(on_device_fault)),
       admission_(std::make_shared<Admission>(options.max_queue_length, metrics)),
-      queue_(std::make_unique<RequestQueue>(options.max_batch_requests, options.max_batch_bytes)) {
-  metrics_.SetBytesInFlightSource([weak_arena = std::weak_ptr<HostArena>(engine.arena())] {
+      request_memory_(std::make_shared<RecycledBlocks>()),
+      queue_(BudgetOf(options, engines.front()->backend().info()), options.max_queue_delay_ns, engines.size(), clock) {
+  metrics_.SetBytesInFlightSource([weak_arena = std::weak_ptr<HostArena>(engines.front()->arena())] {
     const std::shared_ptr<HostArena> arena = weak_arena.lock();
     return arena == nullptr ? int64_t{0} : static_cast<int64_t>(arena->used_bytes());
   });
 }
 
 absl::Status Scheduler::StartLanes() {
-  const int count = LaneCount(options_.lanes, engine_.backend().info());
-  for (int i = 0; i < count; ++i) {
-    absl::StatusOr<std::unique_ptr<Lane>> lane = engine_.CreateLane();
-    if (!lane.ok()) return lane.status();
-    lanes_.push_back(*std::move(lane));
+  std::vector<size_t> device_of_lane;
+  for (size_t device = 0; device < engines_.size(); ++device) {
+    const int count = LaneCount(options_.lanes, engines_[device]->backend().info());
+    for (int i = 0; i < count; ++i) {
+      absl::StatusOr<std::unique_ptr<Lane>> lane = engines_[device]->CreateLane();
+      if (!lane.ok()) return lane.status();
+      lanes_.push_back(*std::move(lane));
+      device_of_lane.push_back(device);
+    }
   }
-  for (const std::unique_ptr<Lane>& lane : lanes_) threads_.emplace_back([this, &lane] { RunLane(*lane); });
+  for (size_t i = 0; i < lanes_.size(); ++i) {
+    threads_.emplace_back([this, device = device_of_lane[i], &lane = *lanes_[i]] { RunLane(device, lane); });
+  }
   return absl::OkStatus();
 }
 
 Scheduler::~Scheduler() {
   const absl::Status status = absl::UnavailableError("the server is shutting down");
   admission_->Close(status);
-  FinishUnlaunched(queue_->Close(status), status);
+  Requests left = queue_.Close(status);
+  FinishUnlaunched(left, status);
   for (std::thread& thread : threads_) thread.join();
 }
 
 absl::StatusOr<std::shared_ptr<Request>> Scheduler::Admit(const AttentionProblem& problem, bool want_lse,
                                                           const RequestTerms& terms) {
-  absl::Status status = engine_.backend().CheckSupported(problem);
+  absl::Status status = CheckSupported(problem);
   if (!status.ok()) return Reject(Rejection::kUnsupported, status);
   const absl::StatusOr<StagingLayout> layout = LayOut(problem, want_lse, options_.max_batch_bytes);
   if (!layout.ok()) return Reject(Rejection::kTooLarge, layout.status());
@@ -163,96 +135,129 @@ absl::StatusOr<std::shared_ptr<Request>> Scheduler::Admit(const AttentionProblem
     return Reject(Rejection::kDeadline,
                   absl::DeadlineExceededError("the deadline passed before the request was admitted"));
   }
-  status = admission_->Enter();
-  if (!status.ok()) return Reject(ReasonOfGate(status), status);
-
-  std::shared_ptr<Request> request(new Request(admission_));
-  status = AllocateBlocks(*engine_.arena(), *layout, *request);
-  if (!status.ok()) return Reject(Rejection::kMemoryFull, status);
+  Admission::Entry entry = admission_->Enter(terms);
+  if (!entry.status.ok()) return Reject(entry.rejection, entry.status);
+  std::shared_ptr<Request> request = std::allocate_shared<Request>(
+      RecyclingAllocator<Request>(request_memory_), Request::Key(), admission_, std::move(entry.share), terms);
   request->problem = problem;
-  PointIntoBlocks(*layout, want_lse, *request);
-  request->terms = terms;
-  request->batch_bytes_ = layout->total_bytes();
+  status = Stage(*layout, want_lse, *request);
+  if (!status.ok()) return status;
   return request;
+}
+
+absl::Status Scheduler::CheckSupported(const AttentionProblem& problem) const {
+  // Whichever device takes it must be able to.
+  for (const Engine* engine : engines_) {
+    absl::Status status = engine->backend().CheckSupported(problem);
+    if (!status.ok()) return status;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Scheduler::Stage(const StagingLayout& layout, bool want_lse, Request& request) {
+  const Claim claim = {.capacity = static_cast<int64_t>(arena_.capacity_bytes()),
+                       .taken = static_cast<int64_t>(arena_.used_bytes()),
+                       .held = static_cast<int64_t>(request.share_->used_bytes()),
+                       .wanted = layout.total_bytes(),
+                       .priority = request.terms().priority};
+  if (const Verdict verdict = Judge(claim); verdict != Verdict::kFree) {
+    const bool full = verdict == Verdict::kFull;
+    return Reject(full ? Rejection::kMemoryFull : Rejection::kConnectionShare,
+                  absl::ResourceExhaustedError(absl::StrCat(
+                      full ? "the staging memory is full: " : "this connection holds its share of the staging memory: ",
+                      claim.wanted, " bytes were asked for, ", claim.taken, " of ", claim.capacity, " are taken, ",
+                      claim.held, " of them by this connection; try again later")));
+  }
+  absl::Status status = AllocateBlocks(arena_, layout, request.share_, request.input, request.output);
+  if (!status.ok()) return Reject(Rejection::kMemoryFull, status);
+  PointIntoBlocks(layout, want_lse, request.input, request.output, request.problem);
+  request.batch_bytes_ = layout.total_bytes();
+  request.flops_ = AttentionFlops(request.problem);
+  return absl::OkStatus();
 }
 
 absl::Status Scheduler::Reject(Rejection reason, const absl::Status& status) {
   metrics_.RecordRejection(reason);
-  return status;
+  // What is too large always will be.
+  const bool retry = absl::IsResourceExhausted(status) && reason != Rejection::kTooLarge;
+  return retry ? WithRetryAfter(status, queue_.RetryAfterMs()) : status;
 }
 
 void Scheduler::Submit(std::shared_ptr<Request> request) {
   request->submitted_ns_ = clock_.NowNs();
-  const absl::Status status = queue_->Push(request);
-  if (!status.ok()) FinishUnlaunched({std::move(request)}, status);
+  const absl::Status status = queue_.Push(request);
+  if (absl::IsDeadlineExceeded(status)) metrics_.RecordRejection(Rejection::kDeadline);
+  if (!status.ok()) FinishUnlaunched(std::move(request), status);
 }
 
 void Scheduler::Cancel(const std::shared_ptr<Request>& request) {
-  if (queue_->Cancel(request)) FinishUnlaunched({request}, absl::CancelledError("cancelled while it was queued"));
+  if (queue_.Cancel(request)) FinishUnlaunched(request, absl::CancelledError("cancelled while it was queued"));
 }
 
 void Scheduler::StartDrain() { admission_->Close(absl::UnavailableError("the server is draining")); }
 
 bool Scheduler::WaitIdle(int64_t deadline_ns) { return admission_->WaitIdle(clock_, deadline_ns); }
 
-void Scheduler::RunLane(Lane& lane) {
-  while (std::optional<RequestQueue::Taken> taken = queue_->Take(clock_)) {
-    for (size_t i = 0; i < taken->expired.size(); ++i) metrics_.RecordRejection(Rejection::kDeadline);
-    FinishUnlaunched(std::move(taken->expired), absl::DeadlineExceededError("the deadline passed in the queue"));
-    if (!taken->batch.empty()) RunBatch(lane, std::move(taken->batch), taken->taken_ns);
+void Scheduler::RunLane(size_t device, Lane& lane) {
+  // Kept from batch to batch, so that a busy lane takes nothing from the heap.
+  RequestQueue::Taken taken;
+  std::vector<AttentionProblem> problems;
+  while (queue_.Take(device, taken)) {
+    for (size_t i = 0; i < taken.expired.size(); ++i) metrics_.RecordRejection(Rejection::kDeadline);
+    FinishUnlaunched(taken.expired, absl::DeadlineExceededError("the deadline passed in the queue"));
+    if (!taken.batch.empty()) RunBatch(device, lane, taken, problems);
   }
 }
 
-void Scheduler::RunBatch(Lane& lane, Requests batch, int64_t taken_ns) {
-  BatchRecord record;
-  std::vector<AttentionProblem> problems;
-  for (const std::shared_ptr<Request>& request : batch) {
+void Scheduler::RunBatch(size_t device, Lane& lane, RequestQueue::Taken& taken,
+                         std::vector<AttentionProblem>& problems) {
+  problems.clear();
+  for (const std::shared_ptr<Request>& request : taken.batch) {
     problems.push_back(request->problem);
-    record.requests += 1;
-    record.bytes += request->batch_bytes_;
-    record.flops += AttentionFlops(request->problem);
+    admission_->LeaveQueue(request->terms(), *request->share_);
   }
-  admission_->LeaveQueue(record.requests);
 
   metrics_.AddLanesBusy(1);
   StageTimes times;
   const absl::Status status = lane.Run(problems, times);
   metrics_.AddLanesBusy(-1);
   if (!status.ok()) {
-    FailForGood(status, std::move(batch));
+    FailForGood(status, taken.batch);
     return;
   }
-  metrics_.RecordBatch(record);
-  for (std::shared_ptr<Request>& request : batch) {
+  metrics_.RecordBatch(
+      {.device = device, .requests = taken.size.requests, .bytes = taken.size.bytes, .flops = taken.size.flops});
+  for (std::shared_ptr<Request>& request : taken.batch) {
     request->times = times;
-    request->times[Stage::kQueue] = taken_ns - request->submitted_ns_;
-    request->batch_size = record.requests;
-    request->kernel = engine_.backend().info().kernel;
+    request->times[Stage::kQueue] = taken.taken_ns - request->submitted_ns_;
+    request->batch_size = taken.size.requests;
+    request->kernel = engines_[device]->backend().info().kernel;
     Finish(std::move(request), absl::OkStatus());
   }
 }
 
-void Scheduler::FailForGood(const absl::Status& cause, Requests batch) {
+void Scheduler::FailForGood(const absl::Status& cause, Requests& batch) {
   const absl::Status status = absl::InternalError(absl::StrCat("the device failed: ", cause.message()));
   const bool first_fault = admission_->Close(status);
-  Requests queued = queue_->Close(status);
+  Requests queued = queue_.Close(status);
   for (std::shared_ptr<Request>& request : batch) Finish(std::move(request), status);
-  FinishUnlaunched(std::move(queued), status);
+  FinishUnlaunched(queued, status);
   if (first_fault) on_device_fault_(status);
 }
 
-void Scheduler::FinishUnlaunched(Requests requests, const absl::Status& status) {
-  if (requests.empty()) return;
-  const int64_t now_ns = clock_.NowNs();
-  admission_->LeaveQueue(static_cast<int64_t>(requests.size()));
-  for (std::shared_ptr<Request>& request : requests) {
-    request->times[Stage::kQueue] = now_ns - request->submitted_ns_;
-    Finish(std::move(request), status);
-  }
+void Scheduler::FinishUnlaunched(Requests& requests, const absl::Status& status) {
+  for (std::shared_ptr<Request>& request : requests) FinishUnlaunched(std::move(request), status);
+}
+
+void Scheduler::FinishUnlaunched(std::shared_ptr<Request> request, const absl::Status& status) {
+  admission_->LeaveQueue(request->terms(), *request->share_);
+  request->times[Stage::kQueue] = clock_.NowNs() - request->submitted_ns_;
+  Finish(std::move(request), status);
 }
 
 void Scheduler::Finish(std::shared_ptr<Request> request, const absl::Status& status) {
   request->input = HostBlock();
+  if (!status.ok()) request->output = HostBlock();
   absl::AnyInvocable<void(const absl::Status&)> done = std::move(request->done);
   admission_->LeaveService();
   done(status);

@@ -1,7 +1,14 @@
 // Admission, the queue, and the lanes' threads. Work-conserving: a free lane takes what is waiting, at once, as much as
-// its budgets allow, first come first served; while all lanes are busy the queue gathers.
+// its budgets allow; while all lanes are busy the queue gathers.
 //
-//   Admit -> (caller stages the tensors) -> Submit -> [queue] -> lane -> Request::done
+//                                                              +-> lane of device 0 -+
+//   Admit -> (caller stages the tensors) -> Submit -> [queue] -+-> lane of device 0 -+-> Request::done
+//                                                              +-> lane of device 1 -+
+//
+// Who gets in: fair_limit.h. Who goes first: request_order.h. What makes a batch: request_queue.h.
+//
+// Deadlines are looked at when a request is admitted, when it has been staged, and by every lane before it takes a
+// batch; from then on it is computed. Whoever is cancelled or expires gives its place and its memory back at once.
 //
 // Everything ends in one of four ways: `done` runs (exactly once after Submit), or the request is dropped before
 // Submit. The scheduler keeps the gauges of metrics.h and counts the batches and its own rejections; calls are the
@@ -11,104 +18,67 @@
 #ifndef FLASHCORE_SERVER_SCHEDULER_SCHEDULER_H_
 #define FLASHCORE_SERVER_SCHEDULER_SCHEDULER_H_
 
+#include <cstddef>
 #include <cstdint>
-#include <list>
 #include <memory>
-#include <string>
 #include <thread>
 #include <vector>
 
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/types/span.h"
 #include "kernels/attention.h"
 #include "server/engine/engine.h"
 #include "server/engine/host_arena.h"
+#include "server/scheduler/request.h"
+#include "server/scheduler/request_queue.h"
 #include "server/telemetry/clock.h"
 #include "server/telemetry/metrics.h"
-#include "server/telemetry/priority.h"
-#include "server/telemetry/stage.h"
 
 namespace flashcore {
 
 class Admission;
-class RequestQueue;
+class RecycledBlocks;
+struct StagingLayout;
 
 struct SchedulerOptions {
   // Admitted requests that have not reached a lane, those whose tensors are still being staged included.
   int64_t max_queue_length = 1024;
-  // 0: the backend's default, as LaneCount says.
+  // Of each device. 0: the backend's default, as LaneCount says.
   int lanes = 0;
   // Budgets of one batch. Never more than kMaxBatchProblems requests; a single request always fits max_batch_bytes, or
   // Admit refuses it. Bytes are tensor bytes, in and out, each tensor rounded up to HostArena::kAlignment.
   int64_t max_batch_requests = 64;
   int64_t max_batch_bytes = int64_t{640} << 20;
+  // AttentionFlops. A larger request is computed alone. 0: the backend's default, as BatchFlops says.
+  double max_batch_flops = 0;
+  // How long a request may wait, on a free lane, for others to share its batch. 0: not at all.
+  int64_t max_queue_delay_ns = 0;
 };
 
 // The most lanes that SchedulerOptions may ask for.
 inline constexpr int kMaxLanes = 16;
+// The greatest max_queue_delay_ns: longer is no gathering, it is an outage.
+inline constexpr int64_t kMaxQueueDelayNs = 1'000'000'000;
 
 // `requested`, or if that is 0: 1 where the CPU computes, as its threads already share a batch; 3 where a device does,
 // so that upload, compute and download of three batches overlap.
 int LaneCount(int requested, const BackendInfo& backend);
 
-// On which terms a request waits for a lane.
-struct RequestTerms {
-  int64_t deadline_ns = kNoDeadlineNs;
-  Priority priority = Priority::kNormal;
-  // Opaque; requests with the same key share what one connection may take.
-  uint64_t connection = 0;
-};
-
-// One admitted request. Shared by the caller and the scheduler. The caller writes the inputs and `done` before Submit
-// and touches nothing until `done` runs; after that everything is the caller's again. May outlive the scheduler, but
-// not its metrics.
-class Request {
- public:
-  // Gives the place in the queue back if it was never submitted.
-  ~Request();
-  Request(const Request&) = delete;
-  Request& operator=(const Request&) = delete;
-
-  // Pointers are set: q, k, v into `input`, o and lse into `output`.
-  AttentionProblem problem;
-  HostBlock input;   // Q, K, V, each aligned to HostArena::kAlignment. Freed by the scheduler before `done`.
-  HostBlock output;  // O, then LSE if wanted, each so aligned.
-  RequestTerms terms;
-
-  // Set by the scheduler before `done`.
-  StageTimes times;        // queue; upload, compute, download of the whole batch.
-  int64_t batch_size = 0;  // 0 if it was never launched.
-  std::string kernel;
-
-  // Called exactly once after Submit, on a lane's thread or on the thread that calls Cancel, Submit or the scheduler's
-  // destructor; never under a lock of the scheduler's, so it may call Admit, Submit and Cancel. OK, DEADLINE_EXCEEDED,
-  // CANCELLED, UNAVAILABLE or INTERNAL. Must not block.
-  absl::AnyInvocable<void(const absl::Status&)> done;
-
- private:
-  friend class RequestQueue;
-  friend class Scheduler;
-  enum class Phase : uint8_t { kAdmitted, kCancelledEarly, kQueued, kTaken };
-
-  explicit Request(std::shared_ptr<Admission> admission);
-
-  const std::shared_ptr<Admission> admission_;
-  int64_t batch_bytes_ = 0;
-  int64_t submitted_ns_ = 0;
-  // Both under the queue's mutex from Submit on.
-  Phase phase_ = Phase::kAdmitted;
-  std::list<std::shared_ptr<Request>>::iterator position_;
-};
+// `requested`, or if that is 0: some ten milliseconds of a GPU, or some hundred of a CPU, whose batches need many
+// requests less to keep it busy. So a batch never makes those who come next wait for long.
+double BatchFlops(double requested, const BackendInfo& backend);
 
 class Scheduler {
  public:
   // Starts the lanes' threads. `on_device_fault` is called once, on a lane's thread, when a lane fails, after the calls
   // of its batch and of the queue have failed; from then on everything is refused or failed with INTERNAL. It must not
-  // block. The engine, metrics and clock must outlive the scheduler. Before the first scrape of the metrics.
+  // block. There is at least one engine; all have the same arena. The engines, metrics and clock must outlive the
+  // scheduler. Before the first scrape of the metrics.
   // INVALID_ARGUMENT: an option is out of range. Errors of Engine::CreateLane.
   static absl::StatusOr<std::unique_ptr<Scheduler>> Create(
-      Engine& engine, const SchedulerOptions& options, Metrics& metrics, const Clock& clock,
+      absl::Span<Engine* const> engines, const SchedulerOptions& options, Metrics& metrics, const Clock& clock,
       absl::AnyInvocable<void(const absl::Status&)> on_device_fault);
 
   // Refuses what is new, fails what is queued with UNAVAILABLE, waits for the lanes. Not on a lane's thread.
@@ -118,12 +88,13 @@ class Scheduler {
 
   // Takes a place in the queue and staging memory for a valid `problem`, whose tensors will be contiguous; strides are
   // the caller's, pointers are set here. `want_lse`: also room for LSE.
-  // UNIMPLEMENTED (backend), RESOURCE_EXHAUSTED (queue, memory, or larger than a batch may ever be: the message says
-  // which), DEADLINE_EXCEEDED, UNAVAILABLE (draining), INTERNAL (device fault). Each is counted as a Rejection.
+  // UNIMPLEMENTED (backend), RESOURCE_EXHAUSTED (queue, memory, the connection's share of them, or larger than a batch
+  // may ever be: the message says which; all but the last with a hint for retry_hint.h), DEADLINE_EXCEEDED, UNAVAILABLE
+  // (draining), INTERNAL (device fault). Each is counted as a Rejection.
   absl::StatusOr<std::shared_ptr<Request>> Admit(const AttentionProblem& problem, bool want_lse,
                                                  const RequestTerms& terms);
 
-  // Once per request.
+  // Once per request. If its deadline has passed, `done` runs before this returns.
   void Submit(std::shared_ptr<Request> request);
 
   // If the request still waits in the queue: it leaves at once and `done` runs with CANCELLED before this returns.
@@ -140,27 +111,34 @@ class Scheduler {
  private:
   using Requests = std::vector<std::shared_ptr<Request>>;
 
-  Scheduler(Engine& engine, const SchedulerOptions& options, Metrics& metrics, const Clock& clock,
+  Scheduler(absl::Span<Engine* const> engines, const SchedulerOptions& options, Metrics& metrics, const Clock& clock,
             absl::AnyInvocable<void(const absl::Status&)> on_device_fault);
   absl::Status StartLanes();
 
+  absl::Status CheckSupported(const AttentionProblem& problem) const;
   absl::Status Reject(Rejection reason, const absl::Status& status);
-  void RunLane(Lane& lane);
-  void RunBatch(Lane& lane, Requests batch, int64_t taken_ns);
-  void FailForGood(const absl::Status& cause, Requests batch);
+  // Staging memory for what has a place.
+  absl::Status Stage(const StagingLayout& layout, bool want_lse, Request& request);
+  void RunLane(size_t device, Lane& lane);
+  // `problems` is scratch. The batch is moved out of `taken`.
+  void RunBatch(size_t device, Lane& lane, RequestQueue::Taken& taken, std::vector<AttentionProblem>& problems);
+  void FailForGood(const absl::Status& cause, Requests& batch);
   // Ends requests that waited and never reached a lane.
-  void FinishUnlaunched(Requests requests, const absl::Status& status);
+  void FinishUnlaunched(Requests& requests, const absl::Status& status);
+  void FinishUnlaunched(std::shared_ptr<Request> request, const absl::Status& status);
   // Runs `done`, and lets go of the request before it counts as ended.
   void Finish(std::shared_ptr<Request> request, const absl::Status& status);
 
-  Engine& engine_;
+  const std::vector<Engine*> engines_;
+  HostArena& arena_;
   const SchedulerOptions options_;
   Metrics& metrics_;
   const Clock& clock_;
-  absl::AnyInvocable<void(const absl::Status&)>
-      on_device_fault_;  // Called by the one who closes admission for a fault.
+  // Called by the one who closes admission for a fault.
+  absl::AnyInvocable<void(const absl::Status&)> on_device_fault_;
   const std::shared_ptr<Admission> admission_;
-  const std::unique_ptr<RequestQueue> queue_;
+  const std::shared_ptr<RecycledBlocks> request_memory_;
+  RequestQueue queue_;
   // Not touched while the threads run; each thread uses its own lane.
   std::vector<std::unique_ptr<Lane>> lanes_;
   std::vector<std::thread> threads_;

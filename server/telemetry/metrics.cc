@@ -24,8 +24,9 @@ using prometheus::Registry;
 
 constexpr size_t kNumCodes = static_cast<size_t>(absl::StatusCode::kUnauthenticated) + 1;
 constexpr std::array<const char*, kNumMethods> kMethodNames = {"Attend", "AttendStream", "GetServerInfo"};
-constexpr std::array<const char*, kNumRejections> kRejectionNames = {
-    "invalid", "unsupported", "too_large", "queue_full", "memory_full", "draining", "deadline", "device_fault"};
+constexpr std::array<const char*, kNumRejections> kRejectionNames = {"invalid",    "unsupported", "too_large",
+                                                                     "queue_full", "memory_full", "connection_share",
+                                                                     "draining",   "deadline",    "device_fault"};
 
 // Seven bounds per decade: neighbours are at most half apart, and an interpolated quantile errs by less.
 constexpr std::array kBoundsPerDecade = {1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.5};
@@ -37,6 +38,8 @@ constexpr double kSecondsPerNs = 1e-9;
 constexpr double kLeastBatchBytes = 1024.0;
 constexpr double kGreatestBatchBytes = 1024.0 * 1024 * 1024;
 constexpr double kGreatestBatchRequests = 128;
+constexpr double kLeastBatchFlops = 1e6;
+constexpr double kGreatestBatchFlops = 1e13;
 
 // Bounds from `least` to `greatest`, both included. Written as decimals, so that they read well as `le` labels.
 std::vector<double> DurationBounds(double least, double greatest) {
@@ -93,8 +96,11 @@ struct Metrics::Series : public prometheus::Collectable {
   Counter* flops = nullptr;
   Histogram* batch_requests = nullptr;
   Histogram* batch_bytes = nullptr;
+  Histogram* batch_flops = nullptr;
+  std::vector<Counter*> device_batches;
   Gauge* requests_in_flight = nullptr;
   Gauge* queue_length = nullptr;
+  std::array<Gauge*, kNumPriorities> priority_queue_length = {};
   Gauge* lanes_busy = nullptr;
   Gauge* bytes_in_flight = nullptr;
   std::function<int64_t()> bytes_in_flight_source;
@@ -163,11 +169,20 @@ void Metrics::Series::AddBatches() {
                                  GeometricBounds(1, kGreatestBatchRequests, 2));
   batch_bytes = &AddHistogram(registry, "flashcore_batch_bytes", "Tensor bytes of a batch, in and out.",
                               GeometricBounds(kLeastBatchBytes, kGreatestBatchBytes, 4));
+  batch_flops = &AddHistogram(registry, "flashcore_batch_flops", "Floating-point operations of a batch.",
+                              GeometricBounds(kLeastBatchFlops, kGreatestBatchFlops, 10));
 }
 
 void Metrics::Series::AddGauges() {
   requests_in_flight = &AddGauge(registry, "flashcore_requests_in_flight", "Requests admitted and not yet finished.");
   queue_length = &AddGauge(registry, "flashcore_queue_length", "Requests admitted and not yet on a lane.");
+  auto& by_priority = prometheus::BuildGauge()
+                          .Name("flashcore_priority_queue_length")
+                          .Help("flashcore_queue_length by priority.")
+                          .Register(registry);
+  for (size_t priority = 0; priority < kNumPriorities; ++priority) {
+    priority_queue_length[priority] = &by_priority.Add({{"priority", std::string(kPriorityNames[priority])}});
+  }
   lanes_busy = &AddGauge(registry, "flashcore_lanes_busy", "Lanes that carry a batch.");
   bytes_in_flight = &AddGauge(registry, "flashcore_in_flight_bytes", "Staging memory in use by requests and answers.");
 }
@@ -179,6 +194,13 @@ void Metrics::Series::AddFacts(const ServerFacts& facts) {
       .Register(registry)
       .Add({{"version", facts.version}, {"backend", facts.backend}, {"device", facts.device}, {"kernel", facts.kernel}})
       .Set(1);
+  auto& device_family = prometheus::BuildCounter()
+                            .Name("flashcore_device_batches_total")
+                            .Help("flashcore_batches_total by device, as --devices numbers them.")
+                            .Register(registry);
+  for (const int device : facts.devices) {
+    device_batches.push_back(&device_family.Add({{"device", absl::StrCat(device)}}));
+  }
   const auto add_bound = [this](const char* name, const char* help, int64_t value) {
     AddGauge(registry, name, help).Set(static_cast<double>(value));
   };
@@ -187,6 +209,8 @@ void Metrics::Series::AddFacts(const ServerFacts& facts) {
   add_bound("flashcore_max_message_bytes", "Largest message accepted.", facts.max_message_bytes);
   add_bound("flashcore_max_batch_requests", "Most requests in a batch.", facts.max_batch_requests);
   add_bound("flashcore_max_batch_bytes", "Most tensor bytes of a batch, in and out.", facts.max_batch_bytes);
+  AddGauge(registry, "flashcore_max_batch_flops", "Most floating-point operations of a batch of several requests.")
+      .Set(facts.max_batch_flops);
   add_bound("flashcore_lanes", "Bound of flashcore_lanes_busy.", facts.lanes);
 }
 
@@ -210,15 +234,20 @@ void Metrics::RecordCall(const CallRecord& record) {
 
 void Metrics::RecordBatch(const BatchRecord& record) {
   series_->batches->Increment();
+  series_->device_batches[record.device]->Increment();
   series_->flops->Increment(record.flops);
   series_->batch_requests->Observe(static_cast<double>(record.requests));
   series_->batch_bytes->Observe(static_cast<double>(record.bytes));
+  series_->batch_flops->Observe(record.flops);
 }
 
 void Metrics::RecordRejection(Rejection reason) { series_->rejections[static_cast<size_t>(reason)]->Increment(); }
 
 void Metrics::AddRequestsInFlight(int64_t delta) { series_->requests_in_flight->Increment(static_cast<double>(delta)); }
-void Metrics::AddQueueLength(int64_t delta) { series_->queue_length->Increment(static_cast<double>(delta)); }
+void Metrics::AddQueueLength(Priority priority, int64_t delta) {
+  series_->queue_length->Increment(static_cast<double>(delta));
+  series_->priority_queue_length[static_cast<size_t>(priority)]->Increment(static_cast<double>(delta));
+}
 void Metrics::AddLanesBusy(int64_t delta) { series_->lanes_busy->Increment(static_cast<double>(delta)); }
 
 void Metrics::SetBytesInFlightSource(std::function<int64_t()> source) {

@@ -14,9 +14,11 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
+#include "server/telemetry/priority.h"
 #include "server/telemetry/stage.h"
 
 namespace prometheus {
@@ -35,11 +37,12 @@ enum class Rejection : uint8_t {
   kTooLarge,
   kQueueFull,
   kMemoryFull,
+  kConnectionShare,
   kDraining,
   kDeadline,
   kDeviceFault,
 };
-inline constexpr size_t kNumRejections = 8;
+inline constexpr size_t kNumRejections = 9;
 
 // One finished request: a unary call, or one request of a stream.
 struct CallRecord {
@@ -53,6 +56,7 @@ struct CallRecord {
 
 // One launch.
 struct BatchRecord {
+  size_t device = 0;  // Its position in ServerFacts::devices.
   int64_t requests = 0;
   int64_t bytes = 0;  // Tensor bytes of the batch, in and out, as its budget counts them.
   double flops = 0;   // As AttentionFlops counts.
@@ -69,7 +73,9 @@ struct ServerFacts {
   int64_t max_message_bytes = 0;
   int64_t max_batch_requests = 0;
   int64_t max_batch_bytes = 0;
-  int64_t lanes = 0;
+  double max_batch_flops = 0;
+  int64_t lanes = 0;               // Of all devices together.
+  std::vector<int> devices = {0};  // As --devices numbers them.
 };
 
 class Metrics {
@@ -84,8 +90,8 @@ class Metrics {
   void RecordRejection(Rejection reason);
 
   // Gauges, kept by the scheduler. Deltas, so that concurrent writers need no lock of their own.
-  void AddRequestsInFlight(int64_t delta);  // Admitted, and `done` not yet called.
-  void AddQueueLength(int64_t delta);       // Admitted, and not yet on a lane.
+  void AddRequestsInFlight(int64_t delta);                // Admitted, and `done` not yet called.
+  void AddQueueLength(Priority priority, int64_t delta);  // Admitted, and not yet on a lane.
   void AddLanesBusy(int64_t delta);
 
   // Where the gauge of staging memory in use comes from: asked at each scrape, on the scraping thread. Answers may

@@ -38,12 +38,11 @@ class SpoiltBackend final : public AttentionBackend {
 };
 
 absl::Status RunWith(SpoiltBackend::Spoil spoil) {
-  EngineOptions options;
-  options.arena_bytes = int64_t{16} << 20;
-  absl::StatusOr<std::unique_ptr<Engine>> engine =
-      CreateCpuEngine(std::make_unique<SpoiltBackend>(std::move(spoil)), options);
-  if (!engine.ok()) return engine.status();
-  return SelfTest(**engine);
+  constexpr size_t kArenaBytes = size_t{16} << 20;
+  absl::StatusOr<std::shared_ptr<HostArena>> arena = HostArena::CreatePageable(kArenaBytes);
+  if (!arena.ok()) return arena.status();
+  const auto engine = CreateCpuEngine(std::make_unique<SpoiltBackend>(std::move(spoil)), *std::move(arena));
+  return SelfTest(*engine);
 }
 
 TEST(SelfTest, PassesWhatIsRight) {

@@ -57,13 +57,15 @@ TEST(ConfigTest, EveryFlagArrives) {
                                                         {"allow_passthrough", "true"},
                                                         {"kernel", "scalar"},
                                                         {"cpu_threads", "2"},
-                                                        {"device", "3"},
+                                                        {"devices", "3,0"},
                                                         {"lanes", "4"},
                                                         {"max_queue_length", "5"},
                                                         {"staging_bytes", "10000000"},
                                                         {"max_message_bytes", "2000000"},
                                                         {"max_batch_requests", "6"},
                                                         {"max_batch_bytes", "6000000"},
+                                                        {"max_batch_gflop", "11"},
+                                                        {"max_queue_delay", "2ms"},
                                                         {"max_stream_in_flight", "7"},
                                                         {"max_concurrent_streams", "8"},
                                                         {"grpc_memory_bytes", "9000000"},
@@ -81,7 +83,7 @@ TEST(ConfigTest, EveryFlagArrives) {
   EXPECT_TRUE(options->allow_passthrough);
   EXPECT_EQ(options->engine.backend.kernel, "scalar");
   EXPECT_EQ(options->engine.backend.num_threads, 2);
-  EXPECT_EQ(options->engine.backend.device_ordinal, 3);
+  EXPECT_THAT(options->engine.devices, ElementsAre(3, 0));
   EXPECT_EQ(options->scheduler.lanes, 4);
   EXPECT_EQ(options->scheduler.max_queue_length, 5);
   EXPECT_EQ(options->engine.arena_bytes, 10'000'000);
@@ -89,6 +91,8 @@ TEST(ConfigTest, EveryFlagArrives) {
   EXPECT_EQ(options->scheduler.max_batch_requests, 6);
   EXPECT_EQ(options->scheduler.max_batch_bytes, 6'000'000);
   EXPECT_EQ(options->engine.max_batch_bytes, 6'000'000);
+  EXPECT_EQ(options->scheduler.max_batch_flops, 11e9);
+  EXPECT_EQ(options->scheduler.max_queue_delay_ns, 2'000'000);
   EXPECT_EQ(options->max_stream_in_flight, 7);
   EXPECT_EQ(options->max_concurrent_streams, 8);
   EXPECT_EQ(options->grpc_memory_bytes, 9'000'000);
@@ -121,7 +125,13 @@ TEST(ConfigTest, ABadFlagIsNamedWithItsBounds) {
                                {"backend", "passthrough", "--allow_passthrough"},
                                {"cpu_threads", "-1", "from 0 to 1024"},
                                {"cpu_threads", "1025", "from 0 to 1024"},
-                               {"device", "64", "from 0 to 63"},
+                               {"devices", "64", "from 0 to 63"},
+                               {"devices", "0,-1", "from 0 to 63"},
+                               {"devices", "", "empty"},
+                               {"devices", "0,x", "'x' is not a number"},
+                               {"devices", "1,0,1", "1 is there twice"},
+                               {"max_batch_gflop", "-1", "from 0 to 1000000000"},
+                               {"max_queue_delay", "1001ms", "from 0s to 1s"},
                                {"lanes", "17", "from 0 to 16"},
                                {"max_queue_length", "0", "from 1 to 1048576"},
                                {"staging_bytes", "1", "from 1048576"},

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
@@ -44,10 +45,17 @@ EngineOptions SmallOptions(const char* backend) {
   return options;
 }
 
+absl::StatusOr<std::unique_ptr<Engine>> CreateOne(const EngineOptions& options) {
+  absl::StatusOr<std::vector<std::unique_ptr<Engine>>> engines = CreateEngines(options);
+  if (!engines.ok()) return engines.status();
+  EXPECT_EQ(engines->size(), 1U);
+  return std::move(engines->front());
+}
+
 class CpuEngineTest : public testing::TestWithParam<const char*> {};
 
 TEST_P(CpuEngineTest, ALaneComputesInPlace) {
-  absl::StatusOr<std::unique_ptr<Engine>> engine = CreateEngine(SmallOptions(GetParam()));
+  absl::StatusOr<std::unique_ptr<Engine>> engine = CreateOne(SmallOptions(GetParam()));
   ASSERT_TRUE(engine.ok()) << engine.status();
   EXPECT_FALSE((*engine)->backend().info().device_memory);
   EXPECT_EQ((*engine)->arena()->capacity_bytes(), size_t{1} << 20);
@@ -85,16 +93,15 @@ class BrokenBackend final : public AttentionBackend {
 };
 
 TEST(CreateCpuEngineTest, ALaneHandsOnTheBackendsError) {
-  auto engine = CreateCpuEngine(std::make_unique<BrokenBackend>(), SmallOptions("cpu"));
-  ASSERT_TRUE(engine.ok()) << engine.status();
-  auto lane = (*engine)->CreateLane();
+  const auto engine = CreateCpuEngine(std::make_unique<BrokenBackend>(), *HostArena::CreatePageable(1));
+  auto lane = engine->CreateLane();
   ASSERT_TRUE(lane.ok()) << lane.status();
   StageTimes times;
   EXPECT_EQ((*lane)->Run({}, times), absl::InternalError("broken"));
 }
 
-TEST(CreateEngineTest, PassthroughTouchesNothing) {
-  absl::StatusOr<std::unique_ptr<Engine>> engine = CreateEngine(SmallOptions(kPassthroughBackend));
+TEST(CreateEnginesTest, PassthroughTouchesNothing) {
+  absl::StatusOr<std::unique_ptr<Engine>> engine = CreateOne(SmallOptions(kPassthroughBackend));
   ASSERT_TRUE(engine.ok()) << engine.status();
   EXPECT_EQ((*engine)->backend().info().kernel, "passthrough");
   std::vector<float> staging(4 * kTokens, 7.0F);
@@ -107,17 +114,50 @@ TEST(CreateEngineTest, PassthroughTouchesNothing) {
   EXPECT_THAT(staging, testing::Each(7.0F));
 }
 
-TEST(CreateEngineTest, RefusesUnknownBackends) {
-  EXPECT_EQ(CreateEngine(SmallOptions("abacus")).status().code(), absl::StatusCode::kInvalidArgument);
+TEST(CreateEnginesTest, OneForEachDeviceOverOneArena) {
+  EngineOptions options = SmallOptions("cpu");
+  options.devices = {0, 1, 2};
+  const auto engines = CreateEngines(options);
+  ASSERT_TRUE(engines.ok()) << engines.status();
+  ASSERT_EQ(engines->size(), 3U);
+  for (const std::unique_ptr<Engine>& engine : *engines) {
+    EXPECT_EQ(engine->arena(), engines->front()->arena());
+    EXPECT_EQ(engine->backend().info().num_threads, 1) << "as asked for, each";
+  }
 }
 
-TEST(CreateEngineTest, RefusesSizesThatAreNotPositive) {
+TEST(CreateEnginesTest, EnginesOfACpuShareItsThreads) {
+  EngineOptions options = SmallOptions("cpu");
+  options.backend.num_threads = 0;
+  options.devices = {0};
+  const auto one = CreateEngines(options);
+  ASSERT_TRUE(one.ok()) << one.status();
+  options.devices = {0, 1};
+  const auto two = CreateEngines(options);
+  ASSERT_TRUE(two.ok()) << two.status();
+  const int all_threads = (*one)[0]->backend().info().num_threads;
+  const int threads = (*two)[0]->backend().info().num_threads;
+  EXPECT_EQ(threads, (*two)[1]->backend().info().num_threads);
+  EXPECT_EQ(threads, std::max(1, all_threads / 2));
+}
+
+TEST(CreateEnginesTest, RefusesNoDevices) {
+  EngineOptions options = SmallOptions("cpu");
+  options.devices.clear();
+  EXPECT_EQ(CreateEngines(options).status().code(), absl::StatusCode::kInvalidArgument);
+}
+
+TEST(CreateEnginesTest, RefusesUnknownBackends) {
+  EXPECT_EQ(CreateEngines(SmallOptions("abacus")).status().code(), absl::StatusCode::kInvalidArgument);
+}
+
+TEST(CreateEnginesTest, RefusesSizesThatAreNotPositive) {
   EngineOptions options = SmallOptions("cpu");
   options.arena_bytes = 0;
-  EXPECT_EQ(CreateEngine(options).status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(CreateEngines(options).status().code(), absl::StatusCode::kInvalidArgument);
   options = SmallOptions("cpu");
   options.max_batch_bytes = -1;
-  EXPECT_EQ(CreateEngine(options).status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(CreateEngines(options).status().code(), absl::StatusCode::kInvalidArgument);
 }
 
 }  // namespace

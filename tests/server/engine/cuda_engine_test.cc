@@ -30,10 +30,10 @@ class CudaEngineTest : public ::testing::Test {
     options.backend.backend = "cuda";
     options.arena_bytes = static_cast<int64_t>(kArenaBytes);
     options.max_batch_bytes = int64_t{32} << 20;
-    auto engine = CreateEngine(options);
-    if (absl::IsUnavailable(engine.status())) GTEST_SKIP() << engine.status().message();
-    ASSERT_TRUE(engine.ok()) << engine.status();
-    engine_ = *std::move(engine);
+    auto engines = CreateEngines(options);
+    if (absl::IsUnavailable(engines.status())) GTEST_SKIP() << engines.status().message();
+    ASSERT_TRUE(engines.ok()) << engines.status();
+    engine_ = std::move(engines->front());
   }
 
   static constexpr size_t kArenaBytes = size_t{64} << 20;
@@ -104,11 +104,12 @@ TEST_F(CudaEngineTest, PaddingDoesNotCountAgainstTheBatch) {
   options.backend.backend = "cuda";
   options.arena_bytes = int64_t{1} << 20;
   options.max_batch_bytes = static_cast<int64_t>(specs.size()) * kBytesPerProblem;
-  const auto engine = CreateEngine(options);
-  ASSERT_TRUE(engine.ok()) << engine.status();
-  const auto lane = (*engine)->CreateLane();
+  const auto engines = CreateEngines(options);
+  ASSERT_TRUE(engines.ok()) << engines.status();
+  Engine& engine = *engines->front();
+  const auto lane = engine.CreateLane();
   ASSERT_TRUE(lane.ok()) << lane.status();
-  StagedBatch batch(*(*engine)->arena(), specs);
+  StagedBatch batch(*engine.arena(), specs);
   StageTimes times;
   const absl::Status status = (*lane)->Run(batch.problems(), times);
   ASSERT_TRUE(status.ok()) << status;

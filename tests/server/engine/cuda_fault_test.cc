@@ -16,13 +16,14 @@ TEST(CudaFaultTest, EveryLaneFailsWithInternalFromThereOn) {
   options.backend.backend = "cuda";
   options.arena_bytes = int64_t{4} << 20;
   options.max_batch_bytes = int64_t{1} << 20;
-  const auto engine = CreateEngine(options);
-  if (absl::IsUnavailable(engine.status())) GTEST_SKIP() << engine.status().message();
-  ASSERT_TRUE(engine.ok()) << engine.status();
-  const auto lane = (*engine)->CreateLane();
-  const auto other_lane = (*engine)->CreateLane();
+  const auto engines = CreateEngines(options);
+  if (absl::IsUnavailable(engines.status())) GTEST_SKIP() << engines.status().message();
+  ASSERT_TRUE(engines.ok()) << engines.status();
+  Engine& engine = *engines->front();
+  const auto lane = engine.CreateLane();
+  const auto other_lane = engine.CreateLane();
   ASSERT_TRUE(lane.ok() && other_lane.ok());
-  testing::StagedBatch batch(*(*engine)->arena(), {testing::ProblemSpec{.q_len = 8}});
+  testing::StagedBatch batch(*engine.arena(), {testing::ProblemSpec{.q_len = 8}});
   StageTimes times;
   ASSERT_TRUE((*lane)->Run(batch.problems(), times).ok());
 

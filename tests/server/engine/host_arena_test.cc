@@ -54,6 +54,23 @@ TEST(HostArenaTest, CountsWholeUnits) {
   EXPECT_EQ(arena->used_bytes(), 3 * kUnit);
 }
 
+TEST(HostArenaTest, CountsBlocksInTheirAccount) {
+  const auto arena = MakeArena(64 * kUnit);
+  const auto account = std::make_shared<MemoryAccount>();
+  const auto allocate = [&](size_t size_bytes) { return *arena->Allocate(size_bytes, account); };
+  HostBlock one = allocate(1);
+  HostBlock moved = allocate(kUnit + 1);
+  const HostBlock others = MustAllocate(*arena, kUnit);
+  EXPECT_EQ(account->used_bytes(), 3 * kUnit);
+  one = std::move(moved);
+  EXPECT_EQ(account->used_bytes(), 2 * kUnit);
+  one = HostBlock();
+  EXPECT_EQ(account->used_bytes(), 0U);
+  EXPECT_FALSE(arena->Allocate(65 * kUnit, account).ok());
+  EXPECT_EQ(account->used_bytes(), 0U);
+  EXPECT_EQ(account.use_count(), 1) << "blocks let go of it";
+}
+
 TEST(HostArenaTest, AnEmptyBlockTakesNothing) {
   const auto arena = MakeArena(kUnit);
   const HostBlock empty = MustAllocate(*arena, 0);

@@ -21,6 +21,13 @@ using ::testing::IsEmpty;
 
 constexpr size_t kUnit = HostArena::kAlignment;
 
+// Over what another plan left.
+TransferPlan Plan(absl::Span<const HostSpan> tensors, size_t begin_bytes) {
+  TransferPlan plan = {.transfers = {{}}, .device_offsets_bytes = {1, 2, 3}, .end_bytes = 4};
+  PlanTransfers(tensors, begin_bytes, plan);
+  return plan;
+}
+
 class TransferPlanTest : public testing::Test {
  protected:
   HostBlock Allocate(size_t size_bytes) {
@@ -33,7 +40,7 @@ class TransferPlanTest : public testing::Test {
 };
 
 TEST_F(TransferPlanTest, NothingTakesNothing) {
-  const TransferPlan plan = PlanTransfers({}, 3 * kUnit);
+  const TransferPlan plan = Plan({}, 3 * kUnit);
   EXPECT_THAT(plan.transfers, IsEmpty());
   EXPECT_EQ(plan.end_bytes, 3 * kUnit);
 }
@@ -42,7 +49,7 @@ TEST_F(TransferPlanTest, TheTensorsOfABlockCrossTogether) {
   const HostBlock block = Allocate(5 * kUnit);
   const std::vector<HostSpan> tensors = {
       {block.data(), kUnit + 1}, {block.data() + 2 * kUnit, 2 * kUnit}, {block.data() + 4 * kUnit, 7}};
-  const TransferPlan plan = PlanTransfers(tensors, 0);
+  const TransferPlan plan = Plan(tensors, 0);
   ASSERT_EQ(plan.transfers.size(), 1U);
   EXPECT_EQ(plan.transfers[0].host, block.data());
   EXPECT_EQ(plan.transfers[0].size_bytes, 4 * kUnit + 7);
@@ -53,7 +60,7 @@ TEST_F(TransferPlanTest, TheTensorsOfABlockCrossTogether) {
 TEST_F(TransferPlanTest, AGapSplitsTheTransfer) {
   const HostBlock block = Allocate(6 * kUnit);
   const std::vector<HostSpan> tensors = {{block.data(), 10}, {block.data() + 3 * kUnit, 10}};
-  const TransferPlan plan = PlanTransfers(tensors, kUnit + 1);
+  const TransferPlan plan = Plan(tensors, kUnit + 1);
   ASSERT_EQ(plan.transfers.size(), 2U);
   EXPECT_EQ(plan.transfers[0].size_bytes, 10U);
   EXPECT_THAT(plan.device_offsets_bytes, ElementsAre(2 * kUnit, 3 * kUnit));
@@ -62,19 +69,19 @@ TEST_F(TransferPlanTest, AGapSplitsTheTransfer) {
 TEST_F(TransferPlanTest, WhatLiesInFrontSplitsTheTransfer) {
   const HostBlock block = Allocate(2 * kUnit);
   const std::vector<HostSpan> tensors = {{block.data() + kUnit, 10}, {block.data(), 10}};
-  EXPECT_EQ(PlanTransfers(tensors, 0).transfers.size(), 2U);
+  EXPECT_EQ(Plan(tensors, 0).transfers.size(), 2U);
 }
 
 TEST_F(TransferPlanTest, TheSameTensorTwiceGetsTwoPlaces) {
   const HostBlock block = Allocate(kUnit);
   const std::vector<HostSpan> tensors = {{block.data(), kUnit}, {block.data(), kUnit}};
-  EXPECT_THAT(PlanTransfers(tensors, 0).device_offsets_bytes, ElementsAre(0, kUnit));
+  EXPECT_THAT(Plan(tensors, 0).device_offsets_bytes, ElementsAre(0, kUnit));
 }
 
 TEST_F(TransferPlanTest, EmptyTensorsAreLeftOut) {
   const HostBlock block = Allocate(2 * kUnit);
   const std::vector<HostSpan> tensors = {{nullptr, 0}, {block.data(), 1}, {nullptr, 0}, {block.data() + kUnit, 1}};
-  const TransferPlan plan = PlanTransfers(tensors, 0);
+  const TransferPlan plan = Plan(tensors, 0);
   EXPECT_EQ(plan.transfers.size(), 1U);
   EXPECT_THAT(plan.device_offsets_bytes, ElementsAre(0, 0, 0, kUnit));
 }
@@ -97,7 +104,7 @@ TEST_F(TransferPlanTest, RandomTensorsArrive) {
         std::memset(tensors.back().data, static_cast<int>(tensors.size()), tensors.back().size_bytes);
       }
     }
-    const TransferPlan plan = PlanTransfers(tensors, 0);
+    const TransferPlan plan = Plan(tensors, 0);
     ASSERT_LE(plan.end_bytes, bound_bytes);
     std::vector<std::byte> device(plan.end_bytes);
     for (const Transfer& t : plan.transfers) {

@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "flashcore/v1/attention.pb.h"
-#include "server/rpc/status.h"
+#include "server/scheduler/retry_hint.h"
 
 namespace flashcore {
 namespace {
@@ -135,13 +135,13 @@ TEST_F(ResponseWriterTest, PointsIntoTheBlockAndKeepsItUntilTheLastSliceGoes) {
 }
 
 TEST_F(ResponseWriterTest, WritesAnErrorWithTheHint) {
-  const auto full =
-      Parse<v1::AttendStreamResponse>(WriteStreamError(9, absl::ResourceExhaustedError("the queue is full")));
+  const auto full = Parse<v1::AttendStreamResponse>(
+      WriteStreamError(9, WithRetryAfter(absl::ResourceExhaustedError("the queue is full"), 70)));
   EXPECT_EQ(full.id(), 9u);
   ASSERT_TRUE(full.has_error());
   EXPECT_EQ(full.error().code(), 8);
   EXPECT_EQ(full.error().message(), "the queue is full");
-  EXPECT_EQ(full.error().retry_after_ms(), kRetryAfterMs);
+  EXPECT_EQ(full.error().retry_after_ms(), 70);
   const auto bad = Parse<v1::AttendStreamResponse>(WriteStreamError(9, absl::InvalidArgumentError("q: bad")));
   EXPECT_EQ(bad.error().code(), 3);
   EXPECT_EQ(bad.error().retry_after_ms(), 0);

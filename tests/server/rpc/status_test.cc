@@ -27,11 +27,5 @@ TEST(Status, MapsEveryCodeOfTheContract) {
   for (const auto& row : rows) EXPECT_EQ(ToGrpcStatus(row.from).error_code(), row.to) << row.from;
 }
 
-TEST(Status, HintsAtARetryOnlyWhenFull) {
-  EXPECT_EQ(RetryAfterMs(absl::ResourceExhaustedError("full")), kRetryAfterMs);
-  EXPECT_EQ(RetryAfterMs(absl::UnavailableError("draining")), 0);
-  EXPECT_EQ(RetryAfterMs(absl::OkStatus()), 0);
-}
-
 }  // namespace
 }  // namespace flashcore

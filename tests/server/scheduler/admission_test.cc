@@ -1,4 +1,5 @@
 // The bounds: what is turned away, with which words, and how places and memory come back.
+#include <cmath>
 #include <cstdint>
 #include <limits>
 #include <string>
@@ -86,24 +87,26 @@ TEST_F(AdmissionTest, WhatTheBackendLacks) {
 
 TEST_F(AdmissionTest, AnExpiredDeadline) {
   Start();
-  EXPECT_EQ(AdmitError(Problem(), clock_.NowNs()).code(), absl::StatusCode::kDeadlineExceeded);
-  EXPECT_TRUE(AdmitError(Problem(), clock_.NowNs() + 1).ok());
+  EXPECT_EQ(AdmitError(Problem(), {.deadline_ns = clock_.NowNs()}).code(), absl::StatusCode::kDeadlineExceeded);
+  EXPECT_TRUE(AdmitError(Problem(), {.deadline_ns = clock_.NowNs() + 1}).ok());
   EXPECT_EQ(Rejections("deadline"), 1);
 }
 
 TEST_F(AdmissionTest, OptionsOutOfRange) {
-  const SchedulerOptions bad[] = {{.max_queue_length = 0},  {.lanes = -1},
-                                  {.lanes = kMaxLanes + 1}, {.max_batch_requests = 0},
-                                  {.max_batch_bytes = 0},   {.max_batch_requests = kMaxBatchProblems + 1}};
+  const SchedulerOptions bad[] = {{.max_queue_length = 0},    {.lanes = -1},
+                                  {.lanes = kMaxLanes + 1},   {.max_batch_requests = 0},
+                                  {.max_batch_bytes = 0},     {.max_batch_requests = kMaxBatchProblems + 1},
+                                  {.max_batch_flops = -1},    {.max_batch_flops = std::nan("")},
+                                  {.max_queue_delay_ns = -1}, {.max_queue_delay_ns = kMaxQueueDelayNs + 1}};
   for (const SchedulerOptions& options : bad) {
-    EXPECT_EQ(Scheduler::Create(engine_, options, metrics_, clock_, [](const absl::Status&) {}).status().code(),
+    EXPECT_EQ(Scheduler::Create(engines_, options, metrics_, clock_, [](const absl::Status&) {}).status().code(),
               absl::StatusCode::kInvalidArgument);
   }
 }
 
 TEST_F(AdmissionTest, ALaneThatCannotBeMade) {
   engine_.set_max_lanes(1);
-  EXPECT_EQ(Scheduler::Create(engine_, {.lanes = 2}, metrics_, clock_, [](const absl::Status&) {}).status().code(),
+  EXPECT_EQ(Scheduler::Create(engines_, {.lanes = 2}, metrics_, clock_, [](const absl::Status&) {}).status().code(),
             absl::StatusCode::kResourceExhausted);
 }
 
@@ -114,6 +117,15 @@ TEST(LaneCountTest, DefaultsByBackend) {
   EXPECT_EQ(LaneCount(0, host), 1);
   EXPECT_EQ(LaneCount(0, device), 3);
   EXPECT_EQ(LaneCount(5, host), 5);
+}
+
+TEST(BatchFlopsTest, DefaultsByBackend) {
+  BackendInfo host;
+  BackendInfo device;
+  device.device_memory = true;
+  EXPECT_EQ(BatchFlops(0, host), 2e10);
+  EXPECT_EQ(BatchFlops(0, device), 1e12);
+  EXPECT_EQ(BatchFlops(5, host), 5);
 }
 
 }  // namespace

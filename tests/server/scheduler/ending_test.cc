@@ -20,8 +20,8 @@ class EndingTest : public SchedulerFixture {};
 TEST_F(EndingTest, AnExpiredRequestLeavesBeforeTheLaunch) {
   Start();
   Call running = Occupy();
-  Call expiring = Submit(Problem(2), clock_.NowNs() + 100);
-  Call lasting = Submit(Problem(3), clock_.NowNs() + 101);
+  Call expiring = Submit(Problem(2), {.deadline_ns = clock_.NowNs() + 100});
+  Call lasting = Submit(Problem(3), {.deadline_ns = clock_.NowNs() + 101});
   clock_.AdvanceNs(100);
   engine_.device().Release(0);
   EXPECT_EQ(expiring.Wait(), absl::StatusCode::kDeadlineExceeded);
@@ -39,9 +39,9 @@ TEST_F(EndingTest, AnExpiredRequestLeavesBeforeTheLaunch) {
 TEST_F(EndingTest, ExpiredRequestsTakeNoneOfTheBudgets) {
   Start({.max_batch_requests = 2, .max_batch_bytes = 2 * kProblemBytes});
   const Call running = Occupy();
-  const Call expiring = Submit(Problem(2), clock_.NowNs() + 1);
+  const Call expiring = Submit(Problem(2), {.deadline_ns = clock_.NowNs() + 1});
   const std::vector<Call> lasting = {Submit(Problem(3)), Submit(Problem(4))};
-  const Call expiring_too = Submit(Problem(5), clock_.NowNs() + 1);
+  const Call expiring_too = Submit(Problem(5), {.deadline_ns = clock_.NowNs() + 1});
   clock_.AdvanceNs(1);
   engine_.device().Release(0);
   EXPECT_THAT(KvLens(engine_.device().AwaitBatch(1)), ElementsAre(3, 4));
@@ -52,7 +52,7 @@ TEST_F(EndingTest, ExpiredRequestsTakeNoneOfTheBudgets) {
 TEST_F(EndingTest, ALaneThatFindsOnlyExpiredRequestsGoesOnWaiting) {
   Start();
   const Call running = Occupy();
-  const Call expiring = Submit(Problem(2), clock_.NowNs() + 1);
+  const Call expiring = Submit(Problem(2), {.deadline_ns = clock_.NowNs() + 1});
   clock_.AdvanceNs(1);
   engine_.device().Release(0);
   EXPECT_EQ(expiring.Wait(), absl::StatusCode::kDeadlineExceeded);

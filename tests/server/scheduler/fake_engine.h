@@ -92,7 +92,7 @@ class FakeEngine : public Engine {
   static constexpr int64_t kComputeNs = 20;
   static constexpr int64_t kDownloadNs = 30;
 
-  explicit FakeEngine(size_t arena_bytes) : arena_(*HostArena::CreatePageable(arena_bytes)) {}
+  explicit FakeEngine(std::shared_ptr<HostArena> arena) : arena_(std::move(arena)) {}
 
   FakeDevice& device() { return device_; }
   // CreateLane fails once it has made this many.

@@ -71,12 +71,18 @@ class SchedulerFixture : public testing::Test {
     return problem;
   }
 
+  static ServerFacts TwoDevices() {
+    ServerFacts facts;
+    facts.devices = {0, 1};
+    return facts;
+  }
+
   // Tests that end early must not leave a lane waiting for the device.
   ~SchedulerFixture() override { engine_.device().ReleaseAll(); }
 
   void Start(SchedulerOptions options = {}) {
     absl::StatusOr<std::unique_ptr<Scheduler>> scheduler =
-        Scheduler::Create(engine_, options, metrics_, clock_, [this](const absl::Status& status) {
+        Scheduler::Create(engines_, options, metrics_, clock_, [this](const absl::Status& status) {
           EXPECT_EQ(status.code(), absl::StatusCode::kInternal) << status;
           ++faults_;
         });
@@ -84,18 +90,17 @@ class SchedulerFixture : public testing::Test {
     scheduler_ = *std::move(scheduler);
   }
 
-  Call Admit(const AttentionProblem& problem = Problem(), int64_t deadline_ns = kNoDeadlineNs) {
+  Call Admit(const AttentionProblem& problem = Problem(), const RequestTerms& terms = {}) {
     Call call;
-    absl::StatusOr<std::shared_ptr<Request>> request =
-        scheduler_->Admit(problem, /*want_lse=*/false, {.deadline_ns = deadline_ns});
+    absl::StatusOr<std::shared_ptr<Request>> request = scheduler_->Admit(problem, /*want_lse=*/false, terms);
     EXPECT_TRUE(request.ok()) << request.status();
     call.request = *std::move(request);
     call.request->done = [outcome = call.outcome](const absl::Status& status) { outcome->Set(status); };
     return call;
   }
 
-  Call Submit(const AttentionProblem& problem = Problem(), int64_t deadline_ns = kNoDeadlineNs) {
-    Call call = Admit(problem, deadline_ns);
+  Call Submit(const AttentionProblem& problem = Problem(), const RequestTerms& terms = {}) {
+    Call call = Admit(problem, terms);
     scheduler_->Submit(call.request);
     return call;
   }
@@ -107,8 +112,8 @@ class SchedulerFixture : public testing::Test {
     return call;
   }
 
-  absl::Status AdmitError(const AttentionProblem& problem = Problem(), int64_t deadline_ns = kNoDeadlineNs) {
-    return scheduler_->Admit(problem, /*want_lse=*/false, {.deadline_ns = deadline_ns}).status();
+  absl::Status AdmitError(const AttentionProblem& problem = Problem(), const RequestTerms& terms = {}) {
+    return scheduler_->Admit(problem, /*want_lse=*/false, terms).status();
   }
 
   static std::vector<int64_t> KvLens(const FakeDevice::Batch& batch) {
@@ -131,8 +136,10 @@ class SchedulerFixture : public testing::Test {
     }
   }
 
-  FakeEngine engine_{kArenaBytes};
-  Metrics metrics_{{}};
+  // The scheduler's engines; more may be added before Start.
+  std::vector<Engine*> engines_ = {&engine_};
+  FakeEngine engine_{*HostArena::CreatePageable(kArenaBytes)};
+  Metrics metrics_{TwoDevices()};
   SimulatedClock clock_;
   std::atomic<int> faults_ = 0;
   std::unique_ptr<Scheduler> scheduler_;

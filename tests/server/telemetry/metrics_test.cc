@@ -25,17 +25,30 @@ ServerFacts Facts() {
           .max_message_bytes = 30,
           .max_batch_requests = 40,
           .max_batch_bytes = 50,
-          .lanes = 60};
+          .max_batch_flops = 2e12,
+          .lanes = 60,
+          .devices = {0, 3}};
 }
 
 TEST(MetricsTest, EverySeriesExistsAtTheStart) {
   const Metrics metrics(Facts());
   const std::map<std::string, double> samples = ParseExposition(metrics.ExpositionText());
-  std::vector<std::string> zeros = {"flashcore_received_bytes_total", "flashcore_sent_bytes_total",
-                                    "flashcore_batches_total",        "flashcore_flops_total",
-                                    "flashcore_batch_requests_count", "flashcore_batch_bytes_count",
-                                    "flashcore_requests_in_flight",   "flashcore_queue_length",
-                                    "flashcore_lanes_busy",           "flashcore_in_flight_bytes"};
+  std::vector<std::string> zeros = {"flashcore_received_bytes_total",
+                                    "flashcore_sent_bytes_total",
+                                    "flashcore_batches_total",
+                                    "flashcore_flops_total",
+                                    "flashcore_batch_requests_count",
+                                    "flashcore_batch_bytes_count",
+                                    "flashcore_requests_in_flight",
+                                    "flashcore_queue_length",
+                                    "flashcore_lanes_busy",
+                                    "flashcore_in_flight_bytes",
+                                    "flashcore_batch_flops_count",
+                                    "flashcore_device_batches_total{device=\"0\"}",
+                                    "flashcore_device_batches_total{device=\"3\"}"};
+  for (const char* priority : {"low", "normal", "high"}) {
+    zeros.push_back(absl::StrCat("flashcore_priority_queue_length{priority=\"", priority, "\"}"));
+  }
   for (const char* method : {"Attend", "AttendStream", "GetServerInfo"}) {
     for (const char* code :
          {"OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND", "ALREADY_EXISTS",
@@ -48,8 +61,8 @@ TEST(MetricsTest, EverySeriesExistsAtTheStart) {
   for (const char* stage : {"receive", "admit", "stage", "queue", "upload", "compute", "download", "send"}) {
     zeros.push_back(absl::StrCat("flashcore_stage_duration_seconds_count{stage=\"", stage, "\"}"));
   }
-  for (const char* reason :
-       {"invalid", "unsupported", "too_large", "queue_full", "memory_full", "draining", "deadline", "device_fault"}) {
+  for (const char* reason : {"invalid", "unsupported", "too_large", "queue_full", "memory_full", "connection_share",
+                             "draining", "deadline", "device_fault"}) {
     zeros.push_back(absl::StrCat("flashcore_rejections_total{reason=\"", reason, "\"}"));
   }
   for (const std::string& name : zeros) {
@@ -70,6 +83,7 @@ TEST(MetricsTest, ExportsTheFacts) {
   EXPECT_EQ(SampleValue(text, "flashcore_max_message_bytes"), 30);
   EXPECT_EQ(SampleValue(text, "flashcore_max_batch_requests"), 40);
   EXPECT_EQ(SampleValue(text, "flashcore_max_batch_bytes"), 50);
+  EXPECT_EQ(SampleValue(text, "flashcore_max_batch_flops"), 2e12);
   EXPECT_EQ(SampleValue(text, "flashcore_lanes"), 60);
 }
 
@@ -139,7 +153,7 @@ TEST(MetricsTest, BucketsAreDenseAndReadable) {
 TEST(MetricsTest, RecordsBatchesAndRejections) {
   Metrics metrics(Facts());
   metrics.RecordBatch({.requests = 3, .bytes = 4096, .flops = 1e9});
-  metrics.RecordBatch({.requests = 1, .bytes = 1024, .flops = 5e8});
+  metrics.RecordBatch({.device = 1, .requests = 1, .bytes = 1024, .flops = 5e8});
   metrics.RecordRejection(Rejection::kQueueFull);
   metrics.RecordRejection(Rejection::kDeviceFault);
   const std::string text = metrics.ExpositionText();
@@ -148,9 +162,24 @@ TEST(MetricsTest, RecordsBatchesAndRejections) {
   EXPECT_EQ(SampleValue(text, "flashcore_batch_requests_sum"), 4);
   EXPECT_EQ(SampleValue(text, "flashcore_batch_requests_bucket{le=\"1\"}"), 1);
   EXPECT_EQ(SampleValue(text, "flashcore_batch_bytes_sum"), 5120);
+  EXPECT_EQ(SampleValue(text, "flashcore_batch_flops_sum"), 1.5e9);
+  EXPECT_EQ(SampleValue(text, "flashcore_device_batches_total{device=\"0\"}"), 1);
+  EXPECT_EQ(SampleValue(text, "flashcore_device_batches_total{device=\"3\"}"), 1);
   EXPECT_EQ(SampleValue(text, "flashcore_rejections_total{reason=\"queue_full\"}"), 1);
   EXPECT_EQ(SampleValue(text, "flashcore_rejections_total{reason=\"device_fault\"}"), 1);
   EXPECT_EQ(SampleValue(text, "flashcore_rejections_total{reason=\"deadline\"}"), 0);
+}
+
+TEST(MetricsTest, CountsTheQueueInAllAndByPriority) {
+  Metrics metrics(Facts());
+  metrics.AddQueueLength(Priority::kLow, 2);
+  metrics.AddQueueLength(Priority::kHigh, 3);
+  metrics.AddQueueLength(Priority::kLow, -1);
+  const std::string text = metrics.ExpositionText();
+  EXPECT_EQ(SampleValue(text, "flashcore_queue_length"), 4);
+  EXPECT_EQ(SampleValue(text, "flashcore_priority_queue_length{priority=\"low\"}"), 1);
+  EXPECT_EQ(SampleValue(text, "flashcore_priority_queue_length{priority=\"normal\"}"), 0);
+  EXPECT_EQ(SampleValue(text, "flashcore_priority_queue_length{priority=\"high\"}"), 3);
 }
 
 TEST(MetricsTest, AsksForBytesInFlightAtEachScrape) {
@@ -174,10 +203,10 @@ TEST(MetricsTest, LosesNothingAmongThreads) {
       record.bytes_in = 2;
       for (int round = 0; round < kRounds; ++round) {
         metrics.AddRequestsInFlight(1);
-        metrics.AddQueueLength(2);
+        metrics.AddQueueLength(Priority::kNormal, 2);
         metrics.RecordCall(record);
         metrics.RecordBatch({.requests = 1, .bytes = 1, .flops = 1});
-        metrics.AddQueueLength(-2);
+        metrics.AddQueueLength(Priority::kNormal, -2);
         metrics.AddRequestsInFlight(-1);
       }
     });
