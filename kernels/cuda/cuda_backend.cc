@@ -90,7 +90,9 @@ absl::StatusOr<Device> PrepareDevice(int device_ordinal, const cuda::Kernel& ker
   if (!status.ok()) return absl::UnavailableError(status.message());
   status = LoadKernel(kernel);
   if (!status.ok()) return absl::UnavailableError(status.message());
-  return Device{properties.name, {cuda::UsableMultiprocessors(properties.multiProcessorCount), properties.l2CacheSize}};
+  return Device{properties.name,
+                {cuda::UsableMultiprocessors(properties.multiProcessorCount), properties.l2CacheSize,
+                 static_cast<int64_t>(properties.sharedMemPerMultiprocessor)}};
 }
 
 class CudaBackend final : public AttentionBackend {

@@ -155,7 +155,8 @@ absl::Status FusedLauncher::LaunchAlike(absl::Span<const Planned> problems, cuda
 
 int FusedLauncher::GridFor(const TileConfig& tile, int64_t ctas) const {
   if (grid_ == GridKind::kTiles) return static_cast<int>(ctas);
-  return static_cast<int>(std::min<int64_t>(ctas, int64_t{device_.multiprocessors} * tile.min_ctas));
+  return static_cast<int>(
+      std::min<int64_t>(ctas, int64_t{device_.multiprocessors} * ResidentCtas(tile, device_.shared_bytes_per_sm)));
 }
 
 }  // namespace flashcore::cuda

@@ -90,7 +90,9 @@ int64_t NumSplits(const AttentionProblem& problem, const FusedPlan& plan, const 
   const TileConfig tile = plan.tile();
   const int64_t tiles = int64_t{plan.units} * plan.tiles_per_unit;
   if (!CanSplit(tile) || tiles > kMaxArrivals) return 1;
-  const int64_t wanted = rule.ctas_per_sm * device.multiprocessors / tiles;
+  // More CTAs than are resident would take turns, and then fewer and longer shares are better.
+  const int64_t ctas_per_sm = std::min<int64_t>(rule.ctas_per_sm, ResidentCtas(tile, device.shared_bytes_per_sm));
+  const int64_t wanted = ctas_per_sm * device.multiprocessors / tiles;
   const int64_t enough_keys = WindowKeys(problem) / std::max<int64_t>(rule.min_keys, 1);
   const int64_t room = kMaxPartialFloats / (tiles * tile.SplitShareFloats());
   return std::max<int64_t>(std::min({wanted, enough_keys, room}), 1);

@@ -9,12 +9,14 @@
 #include "kernels/cuda/fused_batch.h"
 #include "kernels/cuda/fused_tiles.h"
 #include "kernels/cuda/fused_tuning.h"
+#include "kernels/cuda/residency.h"
 
 namespace flashcore::cuda {
 
 struct DeviceLimits {
   int multiprocessors = 0;
   int64_t l2_bytes = 0;
+  int64_t shared_bytes_per_sm = kMinSharedBytesPerSm;
 };
 
 // Whether the fused kernels can run a (valid) problem: 16-bit elements, head_dim a multiple of 8, pointers and strides

@@ -11,7 +11,7 @@
 namespace flashcore::cuda {
 
 // Into how many shares a tile's keys are split, where its kind can: as many as give each multiprocessor `ctas_per_sm`
-// CTAs, but none of fewer than `min_keys` keys.
+// CTAs (or as many as it holds at once, if that is less), but none of fewer than `min_keys` keys.
 struct SplitRule {
   int64_t ctas_per_sm = 0;  // 0: never.
   int64_t min_keys = 1;

@@ -11,7 +11,8 @@ namespace flashcore::cuda {
 namespace {
 
 constexpr DeviceLimits kL4 = {.multiprocessors = 58, .l2_bytes = int64_t{48} << 20};
-constexpr DeviceLimits kH100 = {.multiprocessors = 132, .l2_bytes = int64_t{50} << 20};
+constexpr DeviceLimits kH100 = {
+    .multiprocessors = 132, .l2_bytes = int64_t{50} << 20, .shared_bytes_per_sm = int64_t{228} << 10};
 
 AttentionProblem Shape(int64_t batch, int64_t heads, int64_t kv_heads, int64_t q_len, int64_t kv_len,
                        int64_t head_dim) {
