@@ -1,11 +1,13 @@
-// The one call that starts watching whatever computes: a GPU, or this process's share of the CPUs.
+// The one call that starts watching whatever computes: GPUs, or this process on its CPUs.
 #ifndef FLASHCORE_SERVER_TELEMETRY_HARDWARE_H_
 #define FLASHCORE_SERVER_TELEMETRY_HARDWARE_H_
 
 #include <chrono>
+#include <cstddef>
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "prometheus/collectable.h"
 #include "server/telemetry/periodic_task.h"
@@ -18,16 +20,16 @@ struct HardwareOptions {
   std::string gpu_counters = "auto";
   // From the start of one sample to the next.
   std::chrono::nanoseconds period = std::chrono::seconds(1);
-  // Whether a GPU computes, and which one, as the CUDA runtime counts.
-  bool gpu = false;
-  int device_ordinal = 0;
+  // The GPUs that compute, as the CUDA runtime counts; none: the CPUs do.
+  std::vector<int> gpus = {};
   // Whether the GPU's kernel computes on tensor cores. Without, nothing is estimated.
   bool tensor_cores = true;
-  // Floating-point operations computed so far. Thread-safe; called for as long as the HardwareTelemetry lives.
-  std::function<double()> flops = nullptr;
+  // Floating-point operations computed so far by the GPU at that position of `gpus`. Thread-safe; called for as long as
+  // the HardwareTelemetry lives.
+  std::function<double(size_t)> flops = nullptr;
 };
 
-// Samples on a thread of its own until destruction, which waits for a sample in progress. Never fails: what cannot be
+// Samples on a thread for each GPU until destruction, which waits for samples in progress. Never fails: what cannot be
 // told is logged once, and absent.
 class HardwareTelemetry {
  public:
@@ -38,7 +40,7 @@ class HardwareTelemetry {
 
  private:
   std::shared_ptr<prometheus::Collectable> collectable_;
-  std::unique_ptr<PeriodicTask> task_;
+  std::vector<std::unique_ptr<PeriodicTask>> tasks_;
 };
 
 }  // namespace flashcore

@@ -1,10 +1,14 @@
-// The names of all series about a GPU.
+// The names of all series about GPUs. Each has the label `device` besides those here.
+#include <algorithm>
 #include <cstddef>
+#include <iterator>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "prometheus/client_metric.h"
 #include "server/telemetry/family.h"
 #include "server/telemetry/gpu/gpu_telemetry.h"
 
@@ -99,9 +103,7 @@ void AddErrors(Families& families, const DeviceReading& device) {
               {{{}, ToDouble(device.last_xid)}});
 }
 
-}  // namespace
-
-Families GpuFamilies(const GpuSnapshot& snapshot) {
+Families FamiliesOfOne(const GpuSnapshot& snapshot) {
   Families families;
   AddCounters(families, snapshot);
   AddIdentity(families, snapshot.identity);
@@ -109,6 +111,49 @@ Families GpuFamilies(const GpuSnapshot& snapshot) {
   AddPower(families, snapshot.device);
   AddErrors(families, snapshot.device);
   return families;
+}
+
+// Adds the series of `family` to those of the same name: a scrape may name a family only once.
+void Merge(Families& families, prometheus::MetricFamily family) {
+  for (prometheus::MetricFamily& known : families) {
+    if (known.name != family.name) continue;
+    std::move(family.metric.begin(), family.metric.end(), std::back_inserter(known.metric));
+    return;
+  }
+  families.push_back(std::move(family));
+}
+
+class GpuCollectable : public prometheus::Collectable {
+ public:
+  explicit GpuCollectable(std::vector<std::shared_ptr<const GpuTelemetry>> gpus) : gpus_(std::move(gpus)) {}
+
+  Families Collect() const override {
+    std::vector<GpuSnapshot> snapshots;
+    for (const auto& gpu : gpus_) snapshots.push_back(gpu->snapshot());
+    return GpuFamilies(snapshots);
+  }
+
+ private:
+  const std::vector<std::shared_ptr<const GpuTelemetry>> gpus_;
+};
+
+}  // namespace
+
+Families GpuFamilies(absl::Span<const GpuSnapshot> snapshots) {
+  Families families;
+  for (const GpuSnapshot& snapshot : snapshots) {
+    for (prometheus::MetricFamily& family : FamiliesOfOne(snapshot)) {
+      for (prometheus::ClientMetric& metric : family.metric) {
+        metric.label.insert(metric.label.begin(), {"device", std::to_string(snapshot.ordinal)});
+      }
+      Merge(families, std::move(family));
+    }
+  }
+  return families;
+}
+
+std::shared_ptr<prometheus::Collectable> CreateGpuCollectable(std::vector<std::shared_ptr<const GpuTelemetry>> gpus) {
+  return std::make_shared<GpuCollectable>(std::move(gpus));
 }
 
 }  // namespace flashcore

@@ -4,12 +4,13 @@
 
 namespace flashcore {
 
-GpuTelemetry::GpuTelemetry(std::shared_ptr<DeviceMonitor> monitor, CounterChain chain)
-    : monitor_(std::move(monitor)), chain_(std::move(chain)) {}
+GpuTelemetry::GpuTelemetry(int ordinal, std::shared_ptr<DeviceMonitor> monitor, CounterChain chain)
+    : ordinal_(ordinal), monitor_(std::move(monitor)), chain_(std::move(chain)) {}
 
 void GpuTelemetry::Sample() {
   if (!std::exchange(started_, true)) chain_.Start();
   GpuSnapshot snapshot;
+  snapshot.ordinal = ordinal_;
   // Before the reading, which may move on to another source and then holds nothing.
   snapshot.source = std::string(chain_.active());
   snapshot.counters = chain_.Read();
@@ -22,13 +23,9 @@ void GpuTelemetry::Sample() {
   snapshot_ = std::move(snapshot);
 }
 
-std::vector<prometheus::MetricFamily> GpuTelemetry::Collect() const {
-  GpuSnapshot snapshot;
-  {
-    const MutexLock lock(mutex_);
-    snapshot = snapshot_;
-  }
-  return GpuFamilies(snapshot);
+GpuSnapshot GpuTelemetry::snapshot() const {
+  const MutexLock lock(mutex_);
+  return snapshot_;
 }
 
 }  // namespace flashcore

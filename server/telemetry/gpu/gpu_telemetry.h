@@ -1,4 +1,4 @@
-// A GPU's series: sampled on a thread of its own, told to whoever scrapes.
+// GPUs' series: sampled on a thread for each GPU, told to whoever scrapes.
 #ifndef FLASHCORE_SERVER_TELEMETRY_GPU_GPU_TELEMETRY_H_
 #define FLASHCORE_SERVER_TELEMETRY_GPU_GPU_TELEMETRY_H_
 
@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/types/span.h"
 #include "kernels/base/mutex.h"
 #include "prometheus/collectable.h"
 #include "prometheus/metric_family.h"
@@ -17,6 +18,7 @@ namespace flashcore {
 
 // What one sample found out.
 struct GpuSnapshot {
+  int ordinal = 0;  // The label `device`: as the CUDA runtime counts.
   DeviceIdentity identity;
   DeviceReading device;
   CounterReading counters;
@@ -24,23 +26,21 @@ struct GpuSnapshot {
   std::vector<SourceStatus> statuses;
 };
 
-// The series of a snapshot; what is absent in it has none.
-std::vector<prometheus::MetricFamily> GpuFamilies(const GpuSnapshot& snapshot);
-
-// Thread-safe: one thread samples while others collect.
-class GpuTelemetry : public prometheus::Collectable {
+// One GPU. Thread-safe: one thread samples while others ask for the snapshot.
+class GpuTelemetry {
  public:
   // `monitor` may be null, where the driver's library is missing.
-  GpuTelemetry(std::shared_ptr<DeviceMonitor> monitor, CounterChain chain);
+  GpuTelemetry(int ordinal, std::shared_ptr<DeviceMonitor> monitor, CounterChain chain);
 
   // Takes a sample, the first time also starting the counters. Blocks for some tens of milliseconds, the first time for
   // up to a few seconds; never with the lock held. One thread at a time.
   void Sample();
 
-  // The latest sample's series; none before the first.
-  std::vector<prometheus::MetricFamily> Collect() const override;
+  // The latest sample; an empty one before the first.
+  GpuSnapshot snapshot() const;
 
  private:
+  const int ordinal_;
   std::shared_ptr<DeviceMonitor> monitor_;
   CounterChain chain_;
   bool started_ = false;
@@ -48,6 +48,12 @@ class GpuTelemetry : public prometheus::Collectable {
   mutable Mutex mutex_;
   GpuSnapshot snapshot_ ABSL_GUARDED_BY(mutex_);
 };
+
+// The series of these snapshots; what is absent in one has none.
+std::vector<prometheus::MetricFamily> GpuFamilies(absl::Span<const GpuSnapshot> snapshots);
+
+// The series of these GPUs' latest samples. Thread-safe.
+std::shared_ptr<prometheus::Collectable> CreateGpuCollectable(std::vector<std::shared_ptr<const GpuTelemetry>> gpus);
 
 }  // namespace flashcore
 

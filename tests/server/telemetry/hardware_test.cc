@@ -110,8 +110,7 @@ TEST(HardwareTelemetry, ACpuBackendHasNoSeriesOfAGpu) {
 }
 
 TEST(HardwareTelemetry, AGpuThatIsNotThereIsNoFailure) {
-  const HardwareTelemetry hardware(
-      {.gpu_counters = "off", .period = std::chrono::milliseconds(1), .gpu = true, .device_ordinal = 63});
+  const HardwareTelemetry hardware({.gpu_counters = "off", .period = std::chrono::milliseconds(1), .gpus = {63}});
   EXPECT_EQ(Text(*hardware.collectable()), "");
 }
 
