@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <limits>
+#include <numeric>
 #include <utility>
 
 namespace flashcore {
@@ -190,6 +191,12 @@ RequestQueue::Requests RequestQueue::Close(absl::Status reason) {
   for (Device& device : devices_) device.called.NotifyAll();
   gathered_.NotifyAll();
   return left;
+}
+
+int RequestQueue::idle_lanes() {
+  const MutexLock lock(mutex_);
+  return std::accumulate(devices_.begin(), devices_.end(), 0,
+                         [](int sum, const Device& device) { return sum + device.idle; });
 }
 
 int64_t RequestQueue::RetryAfterMs() {

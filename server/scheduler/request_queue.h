@@ -75,6 +75,9 @@ class RequestQueue {
   // From here on Push gives `reason` and Take false. Returns what waited. Only the first call has an effect.
   Requests Close(absl::Status reason);
 
+  // Lanes that wait in Take and have not been called.
+  int idle_lanes();
+
   // When somebody who finds the server full should try again.
   int64_t RetryAfterMs();
 

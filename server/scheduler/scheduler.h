@@ -108,6 +108,9 @@ class Scheduler {
   // none is left. Not from a `done`.
   bool WaitIdle(int64_t deadline_ns);
 
+  // Lanes that wait for work.
+  int idle_lanes() { return queue_.idle_lanes(); }
+
  private:
   using Requests = std::vector<std::shared_ptr<Request>>;
 

@@ -70,6 +70,58 @@ TEST_F(BatchingTest, ByteBudgetIsReachedAndNotPassed) {
   EXPECT_THAT(KvLens(engine_.device().AwaitBatch(2)), ElementsAre(4));
 }
 
+TEST_F(BatchingTest, FlopBudgetIsReachedAndNotPassed) {
+  const double flops = AttentionFlops(Problem(4));
+  Start({.max_batch_flops = 2 * flops});
+  const Call first = Occupy();
+  std::vector<Call> calls;
+  for (int i = 0; i < 3; ++i) calls.push_back(Submit(Problem(4)));
+  engine_.device().Release(0);
+  EXPECT_THAT(KvLens(engine_.device().AwaitBatch(1)), ElementsAre(4, 4));
+  engine_.device().Release(1);
+  EXPECT_THAT(KvLens(engine_.device().AwaitBatch(2)), ElementsAre(4));
+}
+
+TEST_F(BatchingTest, WhatIsAboveTheFlopBudgetIsComputedAlone) {
+  Start({.max_batch_flops = 1});
+  const Call first = Occupy();
+  const std::vector<Call> calls = {Submit(Problem(4)), Submit(Problem(5))};
+  engine_.device().Release(0);
+  EXPECT_THAT(KvLens(engine_.device().AwaitBatch(1)), ElementsAre(4));
+  engine_.device().Release(1);
+  EXPECT_THAT(KvLens(engine_.device().AwaitBatch(2)), ElementsAre(5));
+}
+
+TEST_F(BatchingTest, AFreeLaneGathersForTheDelayAndNoLonger) {
+  constexpr int64_t kDelayNs = 1'000'000;
+  Start({.lanes = 2, .max_queue_delay_ns = kDelayNs});
+  std::vector<Call> calls = {Submit(Problem(2))};
+  clock_.AdvanceNs(kDelayNs - 1);
+  calls.push_back(Submit(Problem(3)));
+  EXPECT_EQ(engine_.device().batches_started(), 0u);
+  clock_.AdvanceNs(1);
+  EXPECT_THAT(KvLens(engine_.device().AwaitBatch(0)), ElementsAre(2, 3));
+}
+
+TEST_F(BatchingTest, AFullBatchIsNotDelayed) {
+  Start({.max_batch_requests = 2, .max_queue_delay_ns = kMaxQueueDelayNs});
+  const std::vector<Call> calls = {Submit(Problem(2)), Submit(Problem(3)), Submit(Problem(4))};
+  EXPECT_THAT(KvLens(engine_.device().AwaitBatch(0)), ElementsAre(2, 3));
+}
+
+TEST_F(BatchingTest, ADeadlineWithinTheDelayIsNotWaitedFor) {
+  Start({.max_queue_delay_ns = kMaxQueueDelayNs});
+  const std::vector<Call> calls = {Submit(Problem(2)), Submit(Problem(3), {.deadline_ns = clock_.NowNs() + 10})};
+  EXPECT_THAT(KvLens(engine_.device().AwaitBatch(0)), ElementsAre(3, 2));
+}
+
+TEST_F(BatchingTest, GatheringEndsWithTheScheduler) {
+  Start({.max_queue_delay_ns = kMaxQueueDelayNs});
+  const Call call = Submit();
+  scheduler_.reset();
+  EXPECT_EQ(call.Wait(), absl::StatusCode::kUnavailable);
+}
+
 TEST_F(BatchingTest, ALargeRequestIsNotOvertaken) {
   constexpr int64_t kLargeKvLen = 33;  // K and V take 3 units each, so 8 with Q and O.
   Start({.max_batch_bytes = 2 * kProblemBytes + kTensorBytes});

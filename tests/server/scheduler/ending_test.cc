@@ -36,6 +36,33 @@ TEST_F(EndingTest, AnExpiredRequestLeavesBeforeTheLaunch) {
   ExpectNothingLeft();
 }
 
+TEST_F(EndingTest, WhatExpiresWhileItIsStagedNeverWaits) {
+  Start();
+  Call call = Admit(Problem(), {.deadline_ns = clock_.NowNs() + 100});
+  clock_.AdvanceNs(100);
+  scheduler_->Submit(call.request);
+  EXPECT_TRUE(call.outcome->is_set());
+  EXPECT_EQ(call.Wait(), absl::StatusCode::kDeadlineExceeded);
+  EXPECT_EQ(Rejections("deadline"), 1);
+  EXPECT_EQ(Metric("flashcore_in_flight_bytes"), 0);
+  call = {};
+  ExpectNothingLeft();
+  EXPECT_EQ(engine_.device().batches_started(), 0u);
+}
+
+TEST_F(EndingTest, ExpiredRequestsOfAnyPriorityLeaveTogether) {
+  Start({.max_batch_requests = 1});
+  const Call running = Occupy();
+  const std::vector<Call> expiring = {
+      Submit(Problem(2), {.deadline_ns = clock_.NowNs() + 1, .priority = Priority::kLow}),
+      Submit(Problem(3), {.deadline_ns = clock_.NowNs() + 2, .connection = 7})};
+  const std::vector<Call> lasting = {Submit(Problem(4), {.priority = Priority::kHigh}), Submit(Problem(5))};
+  clock_.AdvanceNs(2);
+  engine_.device().Release(0);
+  for (const Call& call : expiring) EXPECT_EQ(call.Wait(), absl::StatusCode::kDeadlineExceeded);
+  EXPECT_THAT(KvLens(engine_.device().AwaitBatch(1)), ElementsAre(4));
+}
+
 TEST_F(EndingTest, ExpiredRequestsTakeNoneOfTheBudgets) {
   Start({.max_batch_requests = 2, .max_batch_bytes = 2 * kProblemBytes});
   const Call running = Occupy();
@@ -70,6 +97,8 @@ TEST_F(EndingTest, CancelTakesAWaitingRequestOutAtOnce) {
   EXPECT_EQ(cancelled.Wait(), absl::StatusCode::kCancelled);
   scheduler_->Cancel(cancelled.request);
   EXPECT_EQ(Metric("flashcore_queue_length"), 1);
+  EXPECT_EQ(cancelled.request->output.data(), nullptr) << "nobody reads it";
+  EXPECT_EQ(Metric("flashcore_in_flight_bytes"), 2 * kProblemBytes) << "of the two others";
   EXPECT_TRUE(AdmitError().ok());
   engine_.device().Release(0);
   EXPECT_THAT(KvLens(engine_.device().AwaitBatch(1)), ElementsAre(3));
