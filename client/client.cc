@@ -1,13 +1,8 @@
 #include "client/client.h"
 
-#include <grpc/grpc.h>
 #include <grpcpp/channel.h>
 #include <grpcpp/client_context.h>
-#include <grpcpp/create_channel.h>
-#include <grpcpp/generic/generic_stub.h>
-#include <grpcpp/security/credentials.h>
 #include <grpcpp/support/byte_buffer.h>
-#include <grpcpp/support/channel_arguments.h>
 
 #include <algorithm>
 #include <atomic>
@@ -18,7 +13,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "client/channel.h"
 #include "client/wire.h"
+#include "client/wire_types.h"
 #include "flashcore/v1/attention.grpc.pb.h"
 #include "grpc/health/v1/health.grpc.pb.h"
 #include "kernels/base/mutex.h"
@@ -26,54 +23,8 @@
 namespace flashcore {
 namespace {
 
-using RawStub = grpc::TemplatedGenericStub<grpc::ByteBuffer, grpc::ByteBuffer>;
-
-constexpr char kRetryPushbackKey[] = "grpc-retry-pushback-ms";
-// gRPC's own first pause is a second, long for a client that waits for a server next door.
-constexpr int kInitialReconnectBackoffMs = 100;
-constexpr int kMaxReconnectBackoffMs = 5000;
 // Between two looks at a server that answers, but does not serve yet.
 constexpr absl::Duration kHealthPollInterval = absl::Milliseconds(50);
-
-// Keeps gRPC's own threads for the life of the process. They would otherwise end with the last client, and that may
-// take gRPC 10 seconds: its shutdown joins a thread that can be in a poll of that length.
-void KeepGrpcRunning() {
-  static const bool running = [] {
-    grpc_init();
-    return true;
-  }();
-  static_cast<void>(running);
-}
-
-std::shared_ptr<grpc::Channel> CreateChannel(const std::string& target) {
-  grpc::ChannelArguments arguments;
-  // The server bounds its messages; a bound of ours would only be a second one to keep in step.
-  arguments.SetMaxReceiveMessageSize(-1);
-  arguments.SetMaxSendMessageSize(-1);
-  // Without this, channels to one target share one connection.
-  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-  arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
-  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, kInitialReconnectBackoffMs);
-  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, kMaxReconnectBackoffMs);
-  return grpc::CreateCustomChannel(target, grpc::InsecureChannelCredentials(), arguments);
-}
-
-void SetDeadline(grpc::ClientContext& context, absl::Duration timeout) {
-  if (timeout == absl::InfiniteDuration()) return;
-  context.set_deadline(absl::ToChronoTime(absl::Now() + timeout));
-}
-
-// The codes of gRPC and Abseil are numerically equal.
-absl::Status ToAbsl(const grpc::Status& status, const grpc::ClientContext& context) {
-  if (status.ok()) return absl::OkStatus();
-  absl::Status result(static_cast<absl::StatusCode>(status.error_code()), status.error_message());
-  const auto& trailers = context.GetServerTrailingMetadata();
-  const auto hint = trailers.find(kRetryPushbackKey);
-  if (hint != trailers.end()) {
-    SetRetryAfter(result, absl::string_view(hint->second.data(), hint->second.size()));
-  }
-  return result;
-}
 
 // One unary call; shared by whoever still needs it.
 struct AttendCall {
@@ -87,7 +38,7 @@ struct AttendCall {
   void Finish(const grpc::Status& status) {
     // The callback may be the owner's sign to take its tensors away.
     request.Clear();
-    const absl::Status mapped = ToAbsl(status, context);
+    const absl::Status mapped = FromGrpc(status, context);
     callback(mapped.ok() ? ParseAttendResponse(response, q, return_lse) : mapped);
   }
 };
@@ -175,19 +126,6 @@ class Rendezvous {
   int borrowed_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 
-std::optional<DType> DTypeFromWire(int dtype) {
-  switch (dtype) {
-    case v1::DTYPE_FP16:
-      return DType::kFloat16;
-    case v1::DTYPE_BF16:
-      return DType::kBFloat16;
-    case v1::DTYPE_FP32:
-      return DType::kFloat32;
-    default:
-      return std::nullopt;
-  }
-}
-
 ServerInfo FromWire(const v1::GetServerInfoResponse& wire) {
   ServerInfo info{.version = wire.version(),
                   .backend = wire.backend(),
@@ -214,7 +152,7 @@ ServerInfo FromWire(const v1::GetServerInfoResponse& wire) {
 }  // namespace
 
 struct Client::Impl {
-  const std::string attend_method = "/flashcore.v1.AttentionService/Attend";
+  const std::string attend_method = kAttendMethod;
   std::string target;
   std::vector<std::shared_ptr<grpc::Channel>> channels;
   std::vector<std::unique_ptr<RawStub>> stubs;  // One for each channel.
@@ -236,7 +174,6 @@ absl::StatusOr<Client> Client::Connect(const std::string& target, const ClientOp
   if (options.channels < 1) {
     return absl::InvalidArgumentError(absl::StrCat("channels: ", options.channels, " is below 1"));
   }
-  KeepGrpcRunning();
   auto impl = std::make_unique<Impl>();
   impl->target = target;
   for (int i = 0; i < options.channels; ++i) {
@@ -285,7 +222,7 @@ absl::StatusOr<ServerInfo> Client::GetServerInfo(const CallOptions& call) {
   v1::GetServerInfoResponse response;
   const std::unique_ptr<v1::AttentionService::Stub> stub = v1::AttentionService::NewStub(impl_->channels.front());
   const grpc::Status status = stub->GetServerInfo(&context, v1::GetServerInfoRequest(), &response);
-  if (!status.ok()) return ToAbsl(status, context);
+  if (!status.ok()) return FromGrpc(status, context);
   return FromWire(response);
 }
 

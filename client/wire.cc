@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "client/wire_types.h"
 #include "flashcore/v1/attention.pb.h"
 
 namespace flashcore {
@@ -25,31 +26,6 @@ using google::protobuf::io::CodedInputStream;
 
 // protobuf's own bound on a message.
 constexpr uint64_t kMaxMessageBytes = std::numeric_limits<int32_t>::max();
-
-v1::DType ToWire(DType dtype) {
-  switch (dtype) {
-    case DType::kFloat16:
-      return v1::DTYPE_FP16;
-    case DType::kBFloat16:
-      return v1::DTYPE_BF16;
-    case DType::kFloat32:
-      return v1::DTYPE_FP32;
-  }
-  return v1::DTYPE_UNSPECIFIED;
-}
-
-std::optional<DType> DTypeFromWire(uint32_t dtype) {
-  switch (dtype) {
-    case v1::DTYPE_FP16:
-      return DType::kFloat16;
-    case v1::DTYPE_BF16:
-      return DType::kBFloat16;
-    case v1::DTYPE_FP32:
-      return DType::kFloat32;
-    default:
-      return std::nullopt;
-  }
-}
 
 void AppendVarint(std::string& out, uint64_t value) {
   constexpr uint64_t kPayload = 0x7f;
@@ -71,7 +47,7 @@ std::string EncodeTensorHeader(int field, const Tensor& tensor) {
   v1::Tensor header;
   header.set_dtype(ToWire(tensor.dtype()));
   for (const int64_t dim : tensor.shape()) header.add_shape(dim);
-  header.set_layout(tensor.layout() == Layout::kBhsd ? v1::LAYOUT_BHSD : v1::LAYOUT_BSHD);
+  header.set_layout(ToWire(tensor.layout()));
   std::string inner = header.SerializeAsString();
   AppendLengthDelimitedTag(inner, v1::Tensor::kDataFieldNumber, tensor.size_bytes());
 
@@ -101,12 +77,15 @@ grpc::Slice SliceOver(const Tensor& tensor) {
           std::make_unique<Owner>(tensor.owner()).release()};
 }
 
+// Whether a tensor's bytes are wanted, or only their number.
+enum class TensorBytes : uint8_t { kCopy, kSkip };
+
 // What one Tensor message holds.
 struct WireTensor {
   uint32_t dtype = v1::DTYPE_UNSPECIFIED;
   uint32_t layout = v1::LAYOUT_UNSPECIFIED;
   std::vector<int64_t> shape;
-  std::unique_ptr<std::byte[]> bytes;
+  std::unique_ptr<std::byte[]> bytes;  // nullptr if they are skipped.
   size_t size_bytes = 0;
 };
 
@@ -132,15 +111,19 @@ bool ReadDelimited(CodedInputStream& in, Read read) {
   return true;
 }
 
-bool ReadData(CodedInputStream& in, WireTensor& tensor) {
+bool ReadData(CodedInputStream& in, TensorBytes mode, WireTensor& tensor) {
   uint32_t length = 0;
   if (!in.ReadVarint32(&length) || length > static_cast<uint32_t>(in.BytesUntilLimit())) return false;
+  if (mode == TensorBytes::kSkip) {
+    tensor.size_bytes = length;
+    return in.Skip(static_cast<int>(length));
+  }
   tensor.bytes = std::make_unique_for_overwrite<std::byte[]>(length);
   tensor.size_bytes = length;
   return in.ReadRaw(tensor.bytes.get(), static_cast<int>(length));
 }
 
-bool ReadTensorField(CodedInputStream& in, WireTensor& tensor) {
+bool ReadTensorField(CodedInputStream& in, TensorBytes mode, WireTensor& tensor) {
   constexpr uint32_t kDType = WireFormatLite::MakeTag(v1::Tensor::kDtypeFieldNumber, WireFormatLite::WIRETYPE_VARINT);
   constexpr uint32_t kLayout = WireFormatLite::MakeTag(v1::Tensor::kLayoutFieldNumber, WireFormatLite::WIRETYPE_VARINT);
   constexpr uint32_t kDim = WireFormatLite::MakeTag(v1::Tensor::kShapeFieldNumber, WireFormatLite::WIRETYPE_VARINT);
@@ -161,7 +144,7 @@ bool ReadTensorField(CodedInputStream& in, WireTensor& tensor) {
     case kShape:
       return ReadDelimited(in, [&tensor](CodedInputStream& dims) { return ReadDim(dims, tensor.shape); });
     case kData:
-      return ReadData(in, tensor);
+      return ReadData(in, mode, tensor);
     default:
       return WireFormatLite::SkipField(&in, tag);
   }
@@ -173,38 +156,68 @@ struct WireResponse {
   v1::Timing timing;
 };
 
-bool ReadTensor(CodedInputStream& in, std::optional<WireTensor>& tensor) {
-  tensor.emplace();
-  return ReadDelimited(in, [&tensor](CodedInputStream& fields) { return ReadTensorField(fields, *tensor); });
+// An AttendStreamResponse.
+struct WireStreamResponse {
+  uint64_t id = 0;
+  std::optional<WireResponse> response;
+  std::optional<v1::Error> error;
+};
+
+constexpr uint32_t DelimitedTag(int field) {
+  return WireFormatLite::MakeTag(field, WireFormatLite::WIRETYPE_LENGTH_DELIMITED);
 }
 
-bool ReadResponseField(CodedInputStream& in, uint32_t tag, WireResponse& response) {
-  constexpr uint32_t kO =
-      WireFormatLite::MakeTag(v1::AttendResponse::kOFieldNumber, WireFormatLite::WIRETYPE_LENGTH_DELIMITED);
-  constexpr uint32_t kLse =
-      WireFormatLite::MakeTag(v1::AttendResponse::kLseFieldNumber, WireFormatLite::WIRETYPE_LENGTH_DELIMITED);
-  constexpr uint32_t kTiming =
-      WireFormatLite::MakeTag(v1::AttendResponse::kTimingFieldNumber, WireFormatLite::WIRETYPE_LENGTH_DELIMITED);
+bool ReadTensor(CodedInputStream& in, TensorBytes mode, std::optional<WireTensor>& tensor) {
+  tensor.emplace();
+  return ReadDelimited(in, [&](CodedInputStream& fields) { return ReadTensorField(fields, mode, *tensor); });
+}
+
+bool ReadResponseField(CodedInputStream& in, TensorBytes mode, WireResponse& response) {
+  const uint32_t tag = in.ReadTag();
   switch (tag) {
-    case kO:
-      return ReadTensor(in, response.o);
-    case kLse:
-      return ReadTensor(in, response.lse);
-    case kTiming:
+    case 0:
+      return false;
+    case DelimitedTag(v1::AttendResponse::kOFieldNumber):
+      return ReadTensor(in, mode, response.o);
+    case DelimitedTag(v1::AttendResponse::kLseFieldNumber):
+      return ReadTensor(in, mode, response.lse);
+    case DelimitedTag(v1::AttendResponse::kTimingFieldNumber):
       return WireFormatLite::ReadMessage(&in, &response.timing);
     default:
       return WireFormatLite::SkipField(&in, tag);
   }
 }
 
-bool ReadResponse(grpc::ByteBuffer& buffer, WireResponse& response) {
+bool ReadStreamResponseField(CodedInputStream& in, TensorBytes mode, WireStreamResponse& message) {
+  constexpr uint32_t kId =
+      WireFormatLite::MakeTag(v1::AttendStreamResponse::kIdFieldNumber, WireFormatLite::WIRETYPE_VARINT);
+  const uint32_t tag = in.ReadTag();
+  switch (tag) {
+    case 0:
+      return false;
+    case kId:
+      return in.ReadVarint64(&message.id);
+    case DelimitedTag(v1::AttendStreamResponse::kResponseFieldNumber):
+      message.response.emplace();
+      return ReadDelimited(
+          in, [&](CodedInputStream& fields) { return ReadResponseField(fields, mode, *message.response); });
+    case DelimitedTag(v1::AttendStreamResponse::kErrorFieldNumber):
+      return WireFormatLite::ReadMessage(&in, &message.error.emplace());
+    default:
+      return WireFormatLite::SkipField(&in, tag);
+  }
+}
+
+// Calls read(in) until the message ends. A buffer can be read any number of times.
+template <typename Read>
+bool ReadMessage(grpc::ByteBuffer& buffer, Read read) {
+  if (buffer.Length() > kMaxMessageBytes) return false;
   grpc::ProtoBufferReader reader(&buffer);
   if (!reader.status().ok()) return false;
   CodedInputStream in(&reader);
   const CodedInputStream::Limit limit = in.PushLimit(static_cast<int>(buffer.Length()));
   while (in.BytesUntilLimit() > 0) {
-    const uint32_t tag = in.ReadTag();
-    if (tag == 0 || !ReadResponseField(in, tag, response)) return false;
+    if (!read(in)) return false;
   }
   in.PopLimit(limit);
   return true;
@@ -214,23 +227,21 @@ absl::Status Nonsense(absl::string_view what) {
   return absl::InternalError(absl::StrCat("the server's answer makes no sense: ", what));
 }
 
-absl::StatusOr<Tensor> ToTensor(absl::string_view name, std::optional<WireTensor>& wire, const TensorSpec& expected) {
+// Whether `wire` is the tensor that an answer must hold, as far as can be seen without its bytes.
+absl::Status CheckTensor(absl::string_view name, const std::optional<WireTensor>& wire, const TensorSpec& expected) {
   if (!wire.has_value()) return Nonsense(absl::StrCat(name, " is missing"));
-  const std::optional<DType> dtype = DTypeFromWire(wire->dtype);
+  const std::optional<DType> dtype = DTypeFromWire(static_cast<int>(wire->dtype));
   if (!dtype.has_value()) return Nonsense(absl::StrCat(name, ".dtype is ", wire->dtype));
-  TensorSpec spec{.dtype = *dtype,
-                  .shape = std::move(wire->shape),
-                  .layout = wire->layout == v1::LAYOUT_BSHD ? Layout::kBshd : Layout::kBhsd};
-  if (spec != expected) {
+  const Layout layout = LayoutFromWire(static_cast<int>(wire->layout));
+  if (*dtype != expected.dtype || layout != expected.layout || wire->shape != expected.shape) {
+    const TensorSpec spec{.dtype = *dtype, .shape = wire->shape, .layout = layout};
     return Nonsense(absl::StrCat(name, " is ", ToString(spec), ", and should be ", ToString(expected)));
   }
   // `expected` describes tensors that exist, so the product cannot overflow.
-  size_t expected_bytes = SizeOf(spec.dtype);
-  for (const int64_t dim : spec.shape) expected_bytes *= static_cast<size_t>(dim);
-  if (wire->size_bytes != expected_bytes) {
-    return Nonsense(absl::StrCat(name, ".data has ", wire->size_bytes, " bytes, and should have ", expected_bytes));
-  }
-  return Tensor::FromBytes(std::move(spec), std::move(wire->bytes));
+  size_t expected_bytes = SizeOf(expected.dtype);
+  for (const int64_t dim : expected.shape) expected_bytes *= static_cast<size_t>(dim);
+  if (wire->size_bytes == expected_bytes) return absl::OkStatus();
+  return Nonsense(absl::StrCat(name, ".data has ", wire->size_bytes, " bytes, and should have ", expected_bytes));
 }
 
 // [B, Hq, Sq] whatever q's layout.
@@ -256,10 +267,53 @@ ServerTiming FromWire(const v1::Timing& timing) {
           .kernel = timing.kernel()};
 }
 
+absl::Status CheckResponse(const WireResponse& wire, const TensorSpec& q, bool return_lse) {
+  if (absl::Status o = CheckTensor("o", wire.o, q); !o.ok()) return o;
+  return return_lse ? CheckTensor("lse", wire.lse, LseSpec(q)) : absl::OkStatus();
+}
+
+absl::StatusOr<AttendResult> ToResult(WireResponse& wire, const TensorSpec& q, bool return_lse) {
+  if (absl::Status right = CheckResponse(wire, q, return_lse); !right.ok()) return right;
+  AttendResult result{.o = Tensor::FromBytes(q, std::move(wire.o->bytes)), .lse = {}, .timing = FromWire(wire.timing)};
+  if (return_lse) result.lse = Tensor::FromBytes(LseSpec(q), std::move(wire.lse->bytes));
+  return result;
+}
+
+absl::StatusOr<AnswerSummary> ToSummary(const WireResponse& wire, const TensorSpec& q, bool return_lse) {
+  if (absl::Status right = CheckResponse(wire, q, return_lse); !right.ok()) return right;
+  return AnswerSummary{.timing = FromWire(wire.timing),
+                       .tensor_bytes = wire.o->size_bytes + (return_lse ? wire.lse->size_bytes : 0)};
+}
+
+absl::StatusOr<WireResponse> ReadResponse(grpc::ByteBuffer& buffer, TensorBytes mode) {
+  WireResponse wire;
+  if (ReadMessage(buffer, [&](CodedInputStream& in) { return ReadResponseField(in, mode, wire); })) return wire;
+  return Nonsense("it is not an AttendResponse");
+}
+
+absl::Status FromWire(const v1::Error& error) {
+  // OK is no error, and absl::Status would take it for one that went well.
+  if (error.code() == 0) return Nonsense("an error without a code");
+  absl::Status status(static_cast<absl::StatusCode>(error.code()), error.message());
+  if (error.retry_after_ms() > 0) SetRetryAfter(status, absl::StrCat(error.retry_after_ms()));
+  return status;
+}
+
+// The answer in an AttendStreamResponse; an error in band is this call's status.
+absl::StatusOr<WireResponse> ReadStreamResponse(grpc::ByteBuffer& buffer, TensorBytes mode) {
+  WireStreamResponse wire;
+  if (!ReadMessage(buffer, [&](CodedInputStream& in) { return ReadStreamResponseField(in, mode, wire); })) {
+    return Nonsense("it is not an AttendStreamResponse");
+  }
+  if (wire.error.has_value()) return FromWire(*wire.error);
+  if (!wire.response.has_value()) return Nonsense("neither an answer nor an error");
+  return *std::move(wire.response);
+}
+
 }  // namespace
 
-absl::StatusOr<grpc::ByteBuffer> EncodeAttendRequest(const Tensor& q, const Tensor& k, const Tensor& v,
-                                                     const AttendOptions& options) {
+absl::StatusOr<std::vector<grpc::Slice>> EncodeAttendRequestSlices(const Tensor& q, const Tensor& k, const Tensor& v,
+                                                                   const AttendOptions& options) {
   const std::vector<std::pair<int, const Tensor*>> tensors = {{v1::AttendRequest::kQFieldNumber, &q},
                                                               {v1::AttendRequest::kKFieldNumber, &k},
                                                               {v1::AttendRequest::kVFieldNumber, &v}};
@@ -277,25 +331,56 @@ absl::StatusOr<grpc::ByteBuffer> EncodeAttendRequest(const Tensor& q, const Tens
     return absl::InvalidArgumentError(
         absl::StrCat("the request has ", total_bytes, " bytes; a message can have at most ", kMaxMessageBytes));
   }
-  return grpc::ByteBuffer(slices.data(), slices.size());
+  return slices;
+}
+
+absl::StatusOr<grpc::ByteBuffer> EncodeAttendRequest(const Tensor& q, const Tensor& k, const Tensor& v,
+                                                     const AttendOptions& options) {
+  const absl::StatusOr<std::vector<grpc::Slice>> slices = EncodeAttendRequestSlices(q, k, v, options);
+  if (!slices.ok()) return slices.status();
+  return grpc::ByteBuffer(slices->data(), slices->size());
+}
+
+grpc::Slice EncodeStreamRequestPrefix(uint64_t id, size_t request_bytes) {
+  std::string prefix;
+  AppendVarint(prefix,
+               WireFormatLite::MakeTag(v1::AttendStreamRequest::kIdFieldNumber, WireFormatLite::WIRETYPE_VARINT));
+  AppendVarint(prefix, id);
+  AppendLengthDelimitedTag(prefix, v1::AttendStreamRequest::kRequestFieldNumber, request_bytes);
+  return {prefix.data(), prefix.size()};
 }
 
 absl::StatusOr<AttendResult> ParseAttendResponse(grpc::ByteBuffer& response, const TensorSpec& q, bool return_lse) {
-  WireResponse wire;
-  if (response.Length() > kMaxMessageBytes || !ReadResponse(response, wire)) {
-    return Nonsense("it is not an AttendResponse");
-  }
-  AttendResult result;
-  absl::StatusOr<Tensor> o = ToTensor("o", wire.o, q);
-  if (!o.ok()) return o.status();
-  result.o = *std::move(o);
-  if (return_lse) {
-    absl::StatusOr<Tensor> lse = ToTensor("lse", wire.lse, LseSpec(q));
-    if (!lse.ok()) return lse.status();
-    result.lse = *std::move(lse);
-  }
-  result.timing = FromWire(wire.timing);
-  return result;
+  absl::StatusOr<WireResponse> wire = ReadResponse(response, TensorBytes::kCopy);
+  if (!wire.ok()) return wire.status();
+  return ToResult(*wire, q, return_lse);
+}
+
+absl::StatusOr<AnswerSummary> SummarizeAttendResponse(grpc::ByteBuffer& response, const TensorSpec& q,
+                                                      bool return_lse) {
+  const absl::StatusOr<WireResponse> wire = ReadResponse(response, TensorBytes::kSkip);
+  if (!wire.ok()) return wire.status();
+  return ToSummary(*wire, q, return_lse);
+}
+
+absl::StatusOr<uint64_t> ReadStreamResponseId(grpc::ByteBuffer& response) {
+  WireStreamResponse wire;
+  const auto read = [&wire](CodedInputStream& in) { return ReadStreamResponseField(in, TensorBytes::kSkip, wire); };
+  if (!ReadMessage(response, read)) return Nonsense("it is not an AttendStreamResponse");
+  return wire.id;
+}
+
+absl::StatusOr<AttendResult> ParseStreamResponse(grpc::ByteBuffer& response, const TensorSpec& q, bool return_lse) {
+  absl::StatusOr<WireResponse> wire = ReadStreamResponse(response, TensorBytes::kCopy);
+  if (!wire.ok()) return wire.status();
+  return ToResult(*wire, q, return_lse);
+}
+
+absl::StatusOr<AnswerSummary> SummarizeStreamResponse(grpc::ByteBuffer& response, const TensorSpec& q,
+                                                      bool return_lse) {
+  const absl::StatusOr<WireResponse> wire = ReadStreamResponse(response, TensorBytes::kSkip);
+  if (!wire.ok()) return wire.status();
+  return ToSummary(*wire, q, return_lse);
 }
 
 }  // namespace flashcore

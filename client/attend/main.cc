@@ -1,5 +1,4 @@
 // flashcore_attend: see kAttendSynopsis.
-#include <exception>
 #include <iostream>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -7,7 +6,6 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "absl/strings/string_view.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "client/attend/npy.h"
@@ -15,12 +13,11 @@
 #include "client/attend/summary.h"
 #include "client/client.h"
 #include "client/tool_flags.h"
+#include "client/tool_main.h"
 #include "client/verify/reference_check.h"
 
 namespace flashcore {
 namespace {
-
-void Complain(absl::string_view what) { std::cerr << "flashcore_attend: " << what << '\n'; }
 
 absl::StatusOr<AttendSummary> Ask(const AttendToolOptions& options) {
   absl::StatusOr<Client> client = Client::Connect(options.target);
@@ -63,23 +60,15 @@ absl::StatusOr<AttendSummary> Run(const AttendToolOptions& options) {
   return summary;
 }
 
-int Main(int argc, char** argv) {
-  if (const absl::Status parsed = ParseToolFlags(argc, argv); !parsed.ok()) {
-    if (absl::IsCancelled(parsed)) {
-      std::cout << ToolHelp(kAttendSynopsis);
-      return kExitOk;
-    }
-    Complain(parsed.message());
-    return kExitUsage;
-  }
+int RunAttend(const Tool& tool) {
   const absl::StatusOr<AttendToolOptions> options = AttendToolOptionsFromFlags();
   if (!options.ok()) {
-    Complain(options.status().message());
+    tool.Complain(options.status().message());
     return kExitUsage;
   }
   const absl::StatusOr<AttendSummary> summary = Run(*options);
   if (!summary.ok()) {
-    Complain(summary.status().ToString());
+    tool.Complain(summary.status().ToString());
     return kExitFailed;
   }
   if (options->json) {
@@ -95,10 +84,6 @@ int Main(int argc, char** argv) {
 }  // namespace flashcore
 
 int main(int argc, char** argv) {
-  try {
-    return flashcore::Main(argc, argv);
-  } catch (const std::exception& error) {  // Out of memory, most likely: we throw nothing.
-    flashcore::Complain(error.what());
-    return flashcore::kExitFailed;
-  }
+  return flashcore::ToolMain(
+      argc, argv, {.name = "flashcore_attend", .synopsis = flashcore::kAttendSynopsis, .run = flashcore::RunAttend});
 }

@@ -1,15 +1,13 @@
 // flashcore_health: see kSynopsis. For containers and supervisors, so it wants no Python and no shell.
-#include <exception>
-#include <iostream>
 #include <string>
 
 #include "absl/flags/flag.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "client/client.h"
 #include "client/tool_flags.h"
+#include "client/tool_main.h"
 
 ABSL_FLAG(std::string, target, "localhost:50051", "The server: host:port, or unix:/path/to/socket.");
 ABSL_FLAG(absl::Duration, timeout, absl::Seconds(3),
@@ -25,31 +23,21 @@ constexpr char kSynopsis[] = R"(flashcore_health asks the standard gRPC health s
 
 Prints nothing if it is. Exit code: 0 SERVING, 1 anything else for the whole --timeout, 2 wrong usage.)";
 
-void Complain(absl::string_view what) { std::cerr << "flashcore_health: " << what << '\n'; }
-
 absl::Status CheckHealth(const std::string& target, absl::Duration timeout) {
   absl::StatusOr<Client> client = Client::Connect(target);
   return client.ok() ? client->WaitUntilServing(timeout) : client.status();
 }
 
-int Main(int argc, char** argv) {
-  if (const absl::Status parsed = ParseToolFlags(argc, argv); !parsed.ok()) {
-    if (absl::IsCancelled(parsed)) {
-      std::cout << ToolHelp(kSynopsis);
-      return kExitOk;
-    }
-    Complain(parsed.message());
-    return kExitUsage;
-  }
+int RunHealth(const Tool& tool) {
   const std::string target = absl::GetFlag(FLAGS_target);
   const absl::Duration timeout = absl::GetFlag(FLAGS_timeout);
   if (target.empty() || timeout <= absl::ZeroDuration()) {
-    Complain(target.empty() ? "--target: is empty" : "--timeout: must be above 0");
+    tool.Complain(target.empty() ? "--target: is empty" : "--timeout: must be above 0");
     return kExitUsage;
   }
   const absl::Status healthy = CheckHealth(target, timeout);
   if (healthy.ok()) return kExitOk;
-  Complain(healthy.message());
+  tool.Complain(healthy.message());
   return kExitFailed;
 }
 
@@ -57,10 +45,6 @@ int Main(int argc, char** argv) {
 }  // namespace flashcore
 
 int main(int argc, char** argv) {
-  try {
-    return flashcore::Main(argc, argv);
-  } catch (const std::exception& error) {  // Out of memory, most likely: we throw nothing.
-    flashcore::Complain(error.what());
-    return flashcore::kExitFailed;
-  }
+  return flashcore::ToolMain(
+      argc, argv, {.name = "flashcore_health", .synopsis = flashcore::kSynopsis, .run = flashcore::RunHealth});
 }

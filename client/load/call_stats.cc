@@ -1,5 +1,7 @@
 #include "client/load/call_stats.h"
 
+#include <algorithm>
+
 namespace flashcore {
 namespace {
 
@@ -17,39 +19,49 @@ void Add(ServerTiming& sum, const ServerTiming& timing) {
 
 }  // namespace
 
-int64_t CallStats::failed() const {
-  int64_t sum = 0;
-  for (const auto& [code, error] : errors) sum += error.count;
-  return sum;
-}
-
-void CallStats::RecordAnswer(int64_t latency_ns, const PreparedRequest& request, const AttendResult& answer) {
-  latency.Record(latency_ns);
-  server_total.Record(answer.timing.total_ns);
+void CallStats::Record(const CallTimes& times, int64_t start_ns, const PreparedRequest& request,
+                       const CallOutcome& outcome) {
+  const int64_t delay_ns = times.sent_ns - times.intended_ns;
+  if (!times.held_back) send_delay.Record(delay_ns);
+  if (delay_ns > kLateNs) ++(times.held_back ? held_back : late);
+  last_end_ns = std::max(last_end_ns, times.ended_ns);
+  if (outcome.cancelled_by_plan) {
+    ++cancelled;
+    return;
+  }
+  const int64_t offset_ns = times.intended_ns - start_ns;
+  if (!outcome.status.ok()) {
+    errors.Record(outcome.status, offset_ns);
+    timeline.RecordFailure(offset_ns);
+    return;
+  }
+  latency.Record(times.ended_ns - times.intended_ns);
+  send_latency.Record(times.ended_ns - times.sent_ns);
+  timeline.RecordAnswer(offset_ns, times.ended_ns - times.intended_ns);
+  server_total.Record(outcome.timing.total_ns);
   bytes_sent += request.bytes;
-  bytes_received +=
-      static_cast<int64_t>(answer.o.size_bytes() + (answer.lse.has_value() ? answer.lse->size_bytes() : 0));
+  bytes_received += outcome.bytes_received;
   flops += request.flops;
-  Add(server, answer.timing);
-  if (kernel.empty()) kernel = answer.timing.kernel;
-}
-
-void CallStats::RecordError(const absl::Status& status) {
-  ErrorCount& error = errors[status.code()];
-  if (error.count++ == 0) error.first_message = std::string(status.message());
+  Add(server, outcome.timing);
+  if (kernel.empty()) kernel = outcome.timing.kernel;
 }
 
 void CallStats::Merge(const CallStats& other) {
   latency.Merge(other.latency);
+  send_latency.Merge(other.send_latency);
+  send_delay.Merge(other.send_delay);
   server_total.Merge(other.server_total);
-  for (const auto& [code, error] : other.errors) {
-    ErrorCount& sum = errors[code];
-    if (sum.count == 0) sum.first_message = error.first_message;
-    sum.count += error.count;
-  }
+  timeline.Merge(other.timeline);
+  errors.Merge(other.errors);
+  held_back += other.held_back;
+  late += other.late;
+  cancelled += other.cancelled;
+  check_skipped += other.check_skipped;
+  check_waits += other.check_waits;
   bytes_sent += other.bytes_sent;
   bytes_received += other.bytes_received;
   flops += other.flops;
+  last_end_ns = std::max(last_end_ns, other.last_end_ns);
   Add(server, other.server);
   if (kernel.empty()) kernel = other.kernel;
 }

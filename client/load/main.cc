@@ -1,12 +1,9 @@
 // flashcore_load: see kLoadSynopsis.
-#include <sys/resource.h>
-
 #include <algorithm>
 #include <cstdio>
-#include <cstdlib>
-#include <exception>
 #include <fstream>
 #include <iostream>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <thread>
@@ -19,29 +16,33 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "client/client.h"
+#include "client/load/clock.h"
+#include "client/load/experiment.h"
+#include "client/load/grpc_transport.h"
+#include "client/load/html_report.h"
 #include "client/load/options.h"
 #include "client/load/progress.h"
 #include "client/load/report.h"
+#include "client/load/report_json.h"
+#include "client/load/report_text.h"
 #include "client/load/runner.h"
+#include "client/load/server_metrics.h"
 #include "client/load/stop_signal.h"
+#include "client/load/validity.h"
 #include "client/load/verifier.h"
 #include "client/load/workload.h"
 #include "client/tool_flags.h"
+#include "client/tool_main.h"
 
 namespace flashcore {
 namespace {
 
-// Answers that may wait for their check, for each slot of the loop.
-constexpr size_t kWaitingPerSlot = 2;
+// Beside those of every tool.
+constexpr int kExitInvalid = 3;
+
+// Answers that may wait for their check, for each call that may be under way.
+constexpr size_t kWaitingPerCall = 2;
 constexpr size_t kMaxWaiting = 64;
-
-void Complain(absl::string_view what) { absl::FPrintF(stderr, "flashcore_load: %s\n", what); }
-
-double CpuSeconds() {
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  return absl::ToDoubleSeconds(absl::DurationFromTimeval(usage.ru_utime) + absl::DurationFromTimeval(usage.ru_stime));
-}
 
 int HardwareThreads() { return std::max(1, static_cast<int>(std::thread::hardware_concurrency())); }
 
@@ -51,136 +52,153 @@ bool IsBuiltInMix(absl::string_view spec) {
 }
 
 // A built-in mix asks a server only for what it has; a mix that the user wrote is sent as it is.
-std::vector<MixEntry> WithoutUnsupported(std::vector<MixEntry> mix, const ServerInfo& server) {
-  const auto unsupported = [&server](const MixEntry& entry) {
+std::vector<MixEntry> WithoutUnsupported(std::vector<MixEntry> mix, const ServerInfo& server, const Tool& tool) {
+  const auto unsupported = [&](const MixEntry& entry) {
     const bool known = std::count(server.dtypes.begin(), server.dtypes.end(), entry.dtype) > 0;
-    if (!known) Complain(absl::StrCat("leaving out '", entry.text, "': the server has no ", Name(entry.dtype)));
+    if (!known) {
+      tool.Complain(absl::StrCat("leaving out '", entry.text, "': the server has no ", Name(entry.dtype)));
+    }
     return !known;
   };
   mix.erase(std::remove_if(mix.begin(), mix.end(), unsupported), mix.end());
   return mix;
 }
 
-absl::StatusOr<ServerInfo> WaitForServer(Client& client, const LoadOptions& options) {
+absl::StatusOr<ServerInfo> AskServer(const LoadOptions& options) {
+  absl::StatusOr<Client> client = Client::Connect(options.target);
+  if (!client.ok()) return client.status();
   if (options.wait_ready > absl::ZeroDuration()) {
-    absl::Status serving = client.WaitUntilServing(options.wait_ready);
+    absl::Status serving = client->WaitUntilServing(options.wait_ready);
     if (!serving.ok()) return serving;
   }
-  return client.GetServerInfo();
+  return client->GetServerInfo();
 }
 
 absl::StatusOr<Workload> PrepareWorkload(const LoadOptions& options) {
+  const RunOptions& run = options.runs.front();
   ProgressLine line;
   return Workload::Create(options.mix,
                           {.variants = options.variants,
-                           .seed = options.run.seed,
-                           .expected_answers = options.run.verify_fraction > 0,
+                           .seed = run.seed,
+                           .expected_answers = run.verify_fraction > 0,
                            .threads = HardwareThreads()},
                           [&line](int done, int total) {
                             line.Show(absl::StrFormat("preparing tensors and expected answers: %d of %d", done, total));
                           });
 }
 
-std::string Describe(const RunProgress& progress, const VerifierTotals& verified) {
-  std::string text =
-      absl::StrFormat("%s %.1f s: %d answered, %d failed", progress.warming_up ? "warming up" : "measuring",
-                      absl::ToDoubleSeconds(progress.elapsed), progress.answered, progress.failed);
+absl::StatusOr<std::unique_ptr<Transport>> MakeTransport(const LoadOptions& options, const Workload& workload) {
+  const TransportOptions transport{.target = options.target,
+                                   .channels = options.channels,
+                                   .timeout = options.timeout,
+                                   .slow_read = options.slow_read};
+  return options.streaming ? MakeStreamTransport(transport, workload) : MakeUnaryTransport(transport, workload);
+}
+
+std::string Describe(const RunOptions& run, const RunProgress& progress, const VerifierTotals& verified) {
+  const double span_s = absl::ToDoubleSeconds(progress.recent_span);
+  std::string text = absl::StrFormat(
+      "%s %.1f s, %s: %.0f/s, p50 %.2f ms, p99 %.2f ms, %d under way; %d answered, %d failed",
+      progress.warming_up ? "warming up" : "measuring", absl::ToDoubleSeconds(progress.elapsed),
+      absl::StrCat(VariableName(run), " ", VariableValue(run)),
+      span_s > 0 ? static_cast<double>(progress.recent.answered) / span_s : 0,
+      static_cast<double>(progress.recent.p50_ns) / kNsPerMs, static_cast<double>(progress.recent.p99_ns) / kNsPerMs,
+      progress.in_flight, progress.answered, progress.failed);
   if (verified.checked > 0) absl::StrAppendFormat(&text, ", %d verified, %d wrong", verified.checked, verified.wrong);
   return text;
 }
 
-// Runs the load and fills the report's results.
-void Measure(Client& client, const Workload& workload, StopSignal& signal, LoadReport& report) {
-  const RunOptions& run = report.options.run;
-  const CallOptions call{.timeout = report.options.timeout};
-  Verifier verifier(run.verify_fraction > 0 ? HardwareThreads() : 0,
-                    std::min(kMaxWaiting, kWaitingPerSlot * static_cast<size_t>(run.concurrency)));
-  Runner runner(
-      [&client, call](const PreparedRequest& request, AttendCallback callback) {
-        client.AttendAsync(request.q, request.k, request.v, request.options, call, std::move(callback));
-      },
-      workload, &verifier, run);
-  const absl::Time start = absl::Now();
-  const double cpu_before = CpuSeconds();
+PointReport Measure(Transport& transport, const Workload& workload, const LoadOptions& options, const RunOptions& run,
+                    StopSignal& signal) {
+  const auto calls = static_cast<size_t>(run.open_loop() ? run.max_in_flight : run.concurrency);
+  Verifier verifier(run.verify_fraction > 0 ? HardwareThreads() : 0, std::min(kMaxWaiting, kWaitingPerCall * calls));
+  SteadyLoadClock clock;
+  Runner runner(transport, workload, &verifier, run, clock);
+  PointReport point;
+  point.run = run;
+  const MetricsScraper scraper(options.metrics_address);
   signal.SetHandler([&runner] { runner.Stop(); });
   {
     ProgressLine line;
-    report.run = runner.Run([&](const RunProgress& progress) { line.Show(Describe(progress, verifier.totals())); });
+    point.result =
+        runner.Run([&](const RunProgress& progress) { line.Show(Describe(run, progress, verifier.totals())); });
   }
   signal.SetHandler(nullptr);
-  report.client_cpu_seconds = CpuSeconds() - cpu_before;
-  report.wall = absl::Now() - start;
+  point.metrics = scraper.Finish();
   verifier.Flush();
-  report.verified = verifier.totals();
+  point.verified = verifier.totals();
+  point.validity = Judge(run, point.result);
+  return point;
 }
 
-absl::Status Print(const LoadReport& report) {
-  const std::string& path = report.options.json_path;
-  (path == "-" ? std::cerr : std::cout) << FormatTable(report) << std::flush;
+// `flag` is for the complaint.
+absl::Status Write(absl::string_view flag, const std::string& path, const std::string& text) {
   if (path.empty()) return absl::OkStatus();
-  constexpr int kIndent = 2;
-  const std::string json = ToJson(report).dump(kIndent, ' ', false, nlohmann::json::error_handler_t::replace);
   if (path == "-") {
-    std::cout << json << '\n' << std::flush;
+    std::cout << text << std::flush;
     return absl::OkStatus();
   }
   std::ofstream file(path);
-  file << json << '\n' << std::flush;
-  return file.good() ? absl::OkStatus() : absl::UnavailableError(absl::StrCat("--json: cannot write ", path));
+  file << text << std::flush;
+  return file.good() ? absl::OkStatus() : absl::UnavailableError(absl::StrCat("--", flag, ": cannot write ", path));
 }
 
-absl::StatusOr<LoadReport> RunLoad(LoadOptions options, StopSignal& signal) {
-  absl::StatusOr<Client> client = Client::Connect(options.target, {.channels = options.channels});
-  if (!client.ok()) return client.status();
-  absl::StatusOr<ServerInfo> server = WaitForServer(*client, options);
+absl::Status Publish(const LoadReport& report) {
+  const LoadOptions& options = report.options;
+  const bool stdout_taken = options.json_path == "-" || options.csv_path == "-" || options.html_path == "-";
+  (stdout_taken ? std::cerr : std::cout) << FormatReport(report) << std::flush;
+  constexpr int kIndent = 2;
+  const std::string json = ToJson(report).dump(kIndent, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+  absl::Status written = Write("json", options.json_path, json);
+  written.Update(Write("csv", options.csv_path, ToCsv(report)));
+  if (!options.html_path.empty()) written.Update(Write("html", options.html_path, ToHtml(report)));
+  return written;
+}
+
+absl::StatusOr<LoadReport> RunLoad(LoadOptions options, StopSignal& signal, const Tool& tool) {
+  absl::StatusOr<ServerInfo> server = AskServer(options);
   if (!server.ok()) return server.status();
-  if (IsBuiltInMix(options.mix_spec)) options.mix = WithoutUnsupported(std::move(options.mix), *server);
+  if (IsBuiltInMix(options.mix_spec)) options.mix = WithoutUnsupported(std::move(options.mix), *server, tool);
   if (options.mix.empty()) return absl::UnimplementedError("the server supports no entry of the mix");
   const absl::StatusOr<Workload> workload = PrepareWorkload(options);
   if (!workload.ok()) return workload.status();
+  const absl::StatusOr<std::unique_ptr<Transport>> transport = MakeTransport(options, *workload);
+  if (!transport.ok()) return transport.status();
 
   LoadReport report;
   report.options = std::move(options);
   report.server = *std::move(server);
-  Measure(*client, *workload, signal, report);
+  report.started = absl::Now();
+  RunExperiment(
+      report.options,
+      [&](const RunOptions& run) { return Measure(**transport, *workload, report.options, run, signal); }, report);
   return report;
 }
 
-int Main(int argc, char** argv) {
-  if (const absl::Status parsed = ParseToolFlags(argc, argv); !parsed.ok()) {
-    if (absl::IsCancelled(parsed)) {
-      std::cout << ToolHelp(kLoadSynopsis);
-      return kExitOk;
-    }
-    Complain(parsed.message());
-    return kExitUsage;
-  }
+int RunTool(const Tool& tool) {
   absl::StatusOr<LoadOptions> options = LoadOptionsFromFlags();
   if (!options.ok()) {
-    Complain(options.status().message());
+    tool.Complain(options.status().message());
     return kExitUsage;
   }
   StopSignal signal;
-  const absl::StatusOr<LoadReport> report = RunLoad(*std::move(options), signal);
+  const absl::StatusOr<LoadReport> report = RunLoad(*std::move(options), signal, tool);
   if (!report.ok()) {
-    Complain(report.status().ToString());
+    tool.Complain(report.status().ToString());
     return kExitFailed;
   }
-  if (const absl::Status printed = Print(*report); !printed.ok()) {
-    Complain(printed.message());
+  if (const absl::Status published = Publish(*report); !published.ok()) {
+    tool.Complain(published.message());
     return kExitFailed;
   }
-  return IsGood(*report) ? kExitOk : kExitFailed;
+  if (!IsGood(*report)) return kExitFailed;
+  return IsValid(*report) || report->options.allow_invalid ? kExitOk : kExitInvalid;
 }
 
 }  // namespace
 }  // namespace flashcore
 
 int main(int argc, char** argv) {
-  try {
-    return flashcore::Main(argc, argv);
-  } catch (const std::exception& error) {  // Out of memory, most likely: we throw nothing.
-    flashcore::Complain(error.what());
-    return flashcore::kExitFailed;
-  }
+  return flashcore::ToolMain(
+      argc, argv, {.name = "flashcore_load", .synopsis = flashcore::kLoadSynopsis, .run = flashcore::RunTool});
 }

@@ -2,7 +2,6 @@
 #ifndef FLASHCORE_CLIENT_LOAD_OPTIONS_H_
 #define FLASHCORE_CLIENT_LOAD_OPTIONS_H_
 
-#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -10,20 +9,32 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "client/load/mix.h"
-#include "client/load/runner.h"
+#include "client/load/rate_search.h"
+#include "client/load/run_options.h"
 
 namespace flashcore {
 
 struct LoadOptions {
   std::string target;
+  bool streaming = false;
   int channels = 1;
+  absl::Duration slow_read;
   std::string mix_spec;
   std::vector<MixEntry> mix;
   int variants = 1;
   absl::Duration timeout;
   absl::Duration wait_ready;
-  std::string json_path;  // Empty: none. "-": standard output.
-  RunOptions run;
+  std::string metrics_address;  // Empty: scrape nothing.
+  // What to measure, in this order. At least one. A search has one, and takes the rates from `search`.
+  std::vector<RunOptions> runs;
+  absl::Duration search_p99;  // Above 0: search for the highest rate that keeps p99 within it.
+  RateSearchOptions search;
+  double max_errors = 0;       // The fraction of failed calls that a good run may have.
+  bool allow_invalid = false;  // An invalid run is no reason for an exit code.
+  // Empty: none. "-": standard output.
+  std::string json_path;
+  std::string csv_path;
+  std::string html_path;
 };
 
 // What --help opens with.

@@ -1,5 +1,7 @@
 #include "client/load/verifier.h"
 
+#include <pthread.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -20,13 +22,21 @@ Verifier::~Verifier() {
   for (std::thread& thread : threads_) thread.join();
 }
 
-bool Verifier::Submit(const PreparedRequest& request, AttendResult answer, absl::AnyInvocable<void()> resume) {
+bool Verifier::SubmitOrWait(const PreparedRequest& request, AttendResult answer, absl::AnyInvocable<void()> resume) {
   const MutexLock lock(mutex_);
   const bool room = jobs_.size() < max_waiting_;
   if (room) resume = nullptr;
   jobs_.push_back({.request = &request, .answer = std::move(answer), .resume = std::move(resume)});
   changed_.NotifyAll();
   return room;
+}
+
+bool Verifier::SubmitIfRoom(const PreparedRequest& request, AttendResult answer) {
+  const MutexLock lock(mutex_);
+  if (jobs_.size() >= max_waiting_) return false;
+  jobs_.push_back({.request = &request, .answer = std::move(answer), .resume = nullptr});
+  changed_.NotifyAll();
+  return true;
 }
 
 void Verifier::Flush() {
@@ -40,6 +50,7 @@ VerifierTotals Verifier::totals() const {
 }
 
 void Verifier::Work() {
+  pthread_setname_np(pthread_self(), kThreadName);
   for (;;) {
     Job job;
     {

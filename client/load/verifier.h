@@ -27,6 +27,9 @@ struct VerifierTotals {
 // Thread-safe.
 class Verifier {
  public:
+  // Of its threads, so that their CPU time can be told from the load's.
+  static constexpr char kThreadName[] = "load-verifier";
+
   // At most `max_waiting` answers wait, beside those that were told to wait themselves.
   Verifier(int threads, size_t max_waiting);
   // Checks what still waits, then joins.
@@ -34,9 +37,12 @@ class Verifier {
   Verifier(const Verifier&) = delete;
   Verifier& operator=(const Verifier&) = delete;
 
-  // Takes an answer to a request that has `expected`; the request must outlive the verifier. True: go on. False: too
-  // much waits; go on when `resume` is called, after this check, on a thread of the verifier's.
-  bool Submit(const PreparedRequest& request, AttendResult answer, absl::AnyInvocable<void()> resume);
+  // Both take an answer to a request that has `expected`; the request must outlive the verifier.
+  //
+  // True: go on. False: too much waits; go on when `resume` is called, after this check, on a thread of the verifier's.
+  bool SubmitOrWait(const PreparedRequest& request, AttendResult answer, absl::AnyInvocable<void()> resume);
+  // False: too much waits, and the answer was dropped.
+  bool SubmitIfRoom(const PreparedRequest& request, AttendResult answer);
 
   // Blocks until nothing waits.
   void Flush();

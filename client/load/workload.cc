@@ -15,8 +15,9 @@ namespace {
 // A seed for each tensor, none of which collide within a run.
 constexpr uint64_t kTensorsPerRequest = 3;
 
-PreparedRequest Prepare(const MixEntry& entry, uint64_t seed, bool expected_answer) {
-  PreparedRequest request{.q = Tensor::Random(entry.QuerySpec(), seed),
+PreparedRequest Prepare(const MixEntry& entry, size_t index, uint64_t seed, bool expected_answer) {
+  PreparedRequest request{.index = index,
+                          .q = Tensor::Random(entry.QuerySpec(), seed),
                           .k = Tensor::Random(entry.KeyValueSpec(), seed + 1),
                           .v = Tensor::Random(entry.KeyValueSpec(), seed + 2),
                           .options = entry.options,
@@ -65,7 +66,7 @@ absl::StatusOr<Workload> Workload::Create(std::vector<MixEntry> mix, const Workl
   const auto work = [&] {
     for (size_t i = next++; i < workload.requests_.size() && !out_of_memory; i = next++) {
       try {
-        workload.requests_[i] = Prepare(workload.mix_[i / workload.variants_], options.seed + i * kTensorsPerRequest,
+        workload.requests_[i] = Prepare(workload.mix_[i / workload.variants_], i, options.seed + i * kTensorsPerRequest,
                                         options.expected_answers);
       } catch (const std::bad_alloc&) {
         out_of_memory = true;

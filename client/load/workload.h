@@ -2,6 +2,7 @@
 #ifndef FLASHCORE_CLIENT_LOAD_WORKLOAD_H_
 #define FLASHCORE_CLIENT_LOAD_WORKLOAD_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <optional>
@@ -17,6 +18,7 @@
 namespace flashcore {
 
 struct PreparedRequest {
+  size_t index = 0;  // Among the workload's requests.
   Tensor q;
   Tensor k;
   Tensor v;

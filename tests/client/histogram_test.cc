@@ -13,7 +13,8 @@
 namespace flashcore {
 namespace {
 
-constexpr double kRelativeError = 1.0 / (2 * Histogram::kBucketsPerOctave);
+constexpr int64_t kBucketsPerOctave = int64_t{1} << Histogram::kThreeDigits;
+constexpr double kRelativeError = 1.0 / (2 * kBucketsPerOctave);
 
 TEST(HistogramTest, EmptyIsZero) {
   const Histogram histogram;
@@ -26,8 +27,8 @@ TEST(HistogramTest, EmptyIsZero) {
 
 TEST(HistogramTest, SmallValuesAreExact) {
   Histogram histogram;
-  for (int64_t value = 0; value < 2 * Histogram::kBucketsPerOctave; ++value) histogram.Record(value);
-  for (int64_t value = 0; value < 2 * Histogram::kBucketsPerOctave; ++value) {
+  for (int64_t value = 0; value < 2 * kBucketsPerOctave; ++value) histogram.Record(value);
+  for (int64_t value = 0; value < 2 * kBucketsPerOctave; ++value) {
     const double quantile = static_cast<double>(value + 1) / static_cast<double>(histogram.count());
     EXPECT_EQ(histogram.Quantile(quantile), value);
   }
@@ -60,18 +61,49 @@ TEST(HistogramTest, AgreesWithSorting) {
   std::printf("seed %llu\n", static_cast<unsigned long long>(kSeed));
   std::mt19937_64 random(kSeed);
   std::lognormal_distribution<double> latency(15, 2);
+  constexpr int kValues = 200'000;
   std::vector<int64_t> values;
   Histogram histogram;
-  for (int i = 0; i < 20000; ++i) {
+  for (int i = 0; i < kValues; ++i) {
     values.push_back(static_cast<int64_t>(latency(random)));
     histogram.Record(values.back());
   }
   std::sort(values.begin(), values.end());
-  for (const double quantile : {0.001, 0.1, 0.5, 0.9, 0.99, 0.999, 1.0}) {
-    const auto rank = static_cast<size_t>(std::ceil(quantile * 20000)) - 1;
+  for (const double quantile : {0.001, 0.1, 0.5, 0.9, 0.99, 0.999, 0.9999, 1.0}) {
+    const auto rank = static_cast<size_t>(std::ceil(quantile * kValues)) - 1;
     EXPECT_NEAR(static_cast<double>(histogram.Quantile(quantile)), static_cast<double>(values[rank]),
                 kRelativeError * static_cast<double>(values[rank]));
   }
+}
+
+TEST(HistogramTest, ThreeSignificantDigits) {
+  // What the precision is named for: neighbours that differ in the third digit are told apart.
+  for (const int64_t value : {123, 12'300, 1'230'000, 123'000'000}) {
+    Histogram histogram;
+    histogram.Record(value);
+    histogram.Record(value + value / 100);
+    histogram.Record(value * 2);
+    EXPECT_NE(histogram.Quantile(0.3), histogram.Quantile(0.6)) << value;
+  }
+}
+
+TEST(HistogramTest, CountsAbove) {
+  Histogram histogram;
+  for (int64_t value = 1; value <= 1000; ++value) histogram.Record(value * 1'000'000);
+  EXPECT_EQ(histogram.CountAbove(0), 1000);
+  EXPECT_EQ(histogram.CountAbove(500'000'000), 500);
+  EXPECT_EQ(histogram.CountAbove(int64_t{1} << 50), 0);
+  EXPECT_EQ(Histogram().CountAbove(0), 0);
+}
+
+TEST(HistogramTest, ClearingForgetsEverything) {
+  Histogram histogram;
+  histogram.Record(7);
+  histogram.Clear();
+  histogram.Record(3);
+  EXPECT_EQ(histogram.count(), 1);
+  EXPECT_EQ(histogram.min(), 3);
+  EXPECT_EQ(histogram.Quantile(1), 3);
 }
 
 TEST(HistogramTest, MergingIsRecordingInOne) {
@@ -88,6 +120,8 @@ TEST(HistogramTest, MergingIsRecordingInOne) {
   EXPECT_EQ(a.max(), both.max());
   EXPECT_DOUBLE_EQ(a.mean(), both.mean());
   EXPECT_EQ(a.Quantile(0.7), both.Quantile(0.7));
+  a.Merge(Histogram());
+  EXPECT_EQ(a.count(), both.count());
 }
 
 }  // namespace
