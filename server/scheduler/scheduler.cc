@@ -203,8 +203,7 @@ void Scheduler::RunLane(size_t device, Lane& lane) {
   RequestQueue::Taken taken;
   std::vector<AttentionProblem> problems;
   while (queue_.Take(device, taken)) {
-    for (size_t i = 0; i < taken.expired.size(); ++i) metrics_.RecordRejection(Rejection::kDeadline);
-    FinishUnlaunched(taken.expired, absl::DeadlineExceededError("the deadline passed in the queue"));
+    if (!taken.expired.empty()) FinishExpired(taken.expired);
     if (!taken.batch.empty()) RunBatch(device, lane, taken, problems);
   }
 }
@@ -243,6 +242,11 @@ void Scheduler::FailForGood(const absl::Status& cause, Requests& batch) {
   for (std::shared_ptr<Request>& request : batch) Finish(std::move(request), status);
   FinishUnlaunched(queued, status);
   if (first_fault) on_device_fault_(status);
+}
+
+void Scheduler::FinishExpired(Requests& expired) {
+  for (size_t i = 0; i < expired.size(); ++i) metrics_.RecordRejection(Rejection::kDeadline);
+  FinishUnlaunched(expired, absl::DeadlineExceededError("the deadline passed in the queue"));
 }
 
 void Scheduler::FinishUnlaunched(Requests& requests, const absl::Status& status) {

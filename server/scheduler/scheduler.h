@@ -126,6 +126,7 @@ class Scheduler {
   // `problems` is scratch. The batch is moved out of `taken`.
   void RunBatch(size_t device, Lane& lane, RequestQueue::Taken& taken, std::vector<AttentionProblem>& problems);
   void FailForGood(const absl::Status& cause, Requests& batch);
+  void FinishExpired(Requests& expired);
   // Ends requests that waited and never reached a lane.
   void FinishUnlaunched(Requests& requests, const absl::Status& status);
   void FinishUnlaunched(std::shared_ptr<Request> request, const absl::Status& status);
