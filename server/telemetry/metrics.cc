@@ -98,6 +98,7 @@ struct Metrics::Series : public prometheus::Collectable {
   Histogram* batch_bytes = nullptr;
   Histogram* batch_flops = nullptr;
   std::vector<Counter*> device_batches;
+  std::vector<Counter*> device_flops;
   Gauge* requests_in_flight = nullptr;
   Gauge* queue_length = nullptr;
   std::array<Gauge*, kNumPriorities> priority_queue_length = {};
@@ -198,8 +199,13 @@ void Metrics::Series::AddFacts(const ServerFacts& facts) {
                             .Name("flashcore_device_batches_total")
                             .Help("flashcore_batches_total by device, as --devices numbers them.")
                             .Register(registry);
+  auto& flops_family = prometheus::BuildCounter()
+                           .Name("flashcore_device_flops_total")
+                           .Help("flashcore_flops_total by device.")
+                           .Register(registry);
   for (const int device : facts.devices) {
     device_batches.push_back(&device_family.Add({{"device", absl::StrCat(device)}}));
+    device_flops.push_back(&flops_family.Add({{"device", absl::StrCat(device)}}));
   }
   const auto add_bound = [this](const char* name, const char* help, int64_t value) {
     AddGauge(registry, name, help).Set(static_cast<double>(value));
@@ -232,16 +238,25 @@ void Metrics::RecordCall(const CallRecord& record) {
   if (record.bytes_out != 0) series_->sent_bytes->Increment(static_cast<double>(record.bytes_out));
 }
 
+int64_t Metrics::RecordedCalls(absl::StatusCode code) const {
+  double calls = 0;
+  for (const auto& by_code : series_->requests) calls += by_code[static_cast<size_t>(code)]->Value();
+  return static_cast<int64_t>(calls);
+}
+
 void Metrics::RecordBatch(const BatchRecord& record) {
   series_->batches->Increment();
   series_->device_batches[record.device]->Increment();
   series_->flops->Increment(record.flops);
+  series_->device_flops[record.device]->Increment(record.flops);
   series_->batch_requests->Observe(static_cast<double>(record.requests));
   series_->batch_bytes->Observe(static_cast<double>(record.bytes));
   series_->batch_flops->Observe(record.flops);
 }
 
 void Metrics::RecordRejection(Rejection reason) { series_->rejections[static_cast<size_t>(reason)]->Increment(); }
+
+double Metrics::DeviceFlops(size_t device) const { return series_->device_flops[device]->Value(); }
 
 void Metrics::AddRequestsInFlight(int64_t delta) { series_->requests_in_flight->Increment(static_cast<double>(delta)); }
 void Metrics::AddQueueLength(Priority priority, int64_t delta) {

@@ -89,6 +89,12 @@ class Metrics {
   void RecordBatch(const BatchRecord& record);
   void RecordRejection(Rejection reason);
 
+  // Floating-point operations recorded so far for the device at that position of ServerFacts::devices.
+  double DeviceFlops(size_t device) const;
+
+  // Requests recorded with `code` so far, of every method.
+  int64_t RecordedCalls(absl::StatusCode code) const;
+
   // Gauges, kept by the scheduler. Deltas, so that concurrent writers need no lock of their own.
   void AddRequestsInFlight(int64_t delta);                // Admitted, and `done` not yet called.
   void AddQueueLength(Priority priority, int64_t delta);  // Admitted, and not yet on a lane.

@@ -45,7 +45,8 @@ TEST(MetricsTest, EverySeriesExistsAtTheStart) {
                                     "flashcore_in_flight_bytes",
                                     "flashcore_batch_flops_count",
                                     "flashcore_device_batches_total{device=\"0\"}",
-                                    "flashcore_device_batches_total{device=\"3\"}"};
+                                    "flashcore_device_batches_total{device=\"3\"}",
+                                    "flashcore_device_flops_total{device=\"3\"}"};
   for (const char* priority : {"low", "normal", "high"}) {
     zeros.push_back(absl::StrCat("flashcore_priority_queue_length{priority=\"", priority, "\"}"));
   }
@@ -121,6 +122,20 @@ TEST(MetricsTest, RecordsACallOnceInEachOfItsSeries) {
   EXPECT_EQ(SampleValue(text, "flashcore_sent_bytes_total"), 500);
 }
 
+TEST(MetricsTest, SumsCallsOverTheMethods) {
+  Metrics metrics(Facts());
+  CallRecord record;
+  for (const Method method : {Method::kAttend, Method::kAttend, Method::kAttendStream}) {
+    record.method = method;
+    metrics.RecordCall(record);
+  }
+  record.code = absl::StatusCode::kCancelled;
+  metrics.RecordCall(record);
+  EXPECT_EQ(metrics.RecordedCalls(absl::StatusCode::kOk), 3);
+  EXPECT_EQ(metrics.RecordedCalls(absl::StatusCode::kCancelled), 1);
+  EXPECT_EQ(metrics.RecordedCalls(absl::StatusCode::kInternal), 0);
+}
+
 TEST(MetricsTest, AnUnheardOfCodeCountsAsUnknown) {
   Metrics metrics(Facts());
   CallRecord record;
@@ -165,6 +180,8 @@ TEST(MetricsTest, RecordsBatchesAndRejections) {
   EXPECT_EQ(SampleValue(text, "flashcore_batch_flops_sum"), 1.5e9);
   EXPECT_EQ(SampleValue(text, "flashcore_device_batches_total{device=\"0\"}"), 1);
   EXPECT_EQ(SampleValue(text, "flashcore_device_batches_total{device=\"3\"}"), 1);
+  EXPECT_EQ(SampleValue(text, "flashcore_device_flops_total{device=\"0\"}"), 1e9);
+  EXPECT_EQ(metrics.DeviceFlops(1), 5e8);
   EXPECT_EQ(SampleValue(text, "flashcore_rejections_total{reason=\"queue_full\"}"), 1);
   EXPECT_EQ(SampleValue(text, "flashcore_rejections_total{reason=\"device_fault\"}"), 1);
   EXPECT_EQ(SampleValue(text, "flashcore_rejections_total{reason=\"deadline\"}"), 0);
