@@ -21,12 +21,18 @@
 #include "server/self_test.h"
 #include "server/stop_latch.h"
 #include "server/telemetry/clock.h"
+#include "server/telemetry/hardware.h"
 #include "server/telemetry/logging.h"
 #include "server/telemetry/metrics.h"
 #include "server/telemetry/metrics_server.h"
+#include "server/telemetry/process_metrics.h"
+#include "server/telemetry/serving_state.h"
 
 namespace flashcore {
 namespace {
+
+// The one kernel of the cuda backend that computes without tensor cores.
+constexpr absl::string_view kKernelWithoutTensorCores = "cuda/scalar";
 
 constexpr char kUsage[] =
     R"(Serves exact attention, flashcore.v1.AttentionService, over gRPC.
@@ -100,6 +106,8 @@ struct Parts {
   ServerFacts facts;
   std::unique_ptr<Metrics> metrics;
   std::unique_ptr<Scheduler> scheduler;
+  std::shared_ptr<ServingState> state = std::make_shared<ServingState>();
+  std::unique_ptr<HardwareTelemetry> hardware;    // None without the next.
   std::unique_ptr<MetricsServer> metrics_server;  // None if not asked for.
   std::unique_ptr<RpcServer> rpc;
 };
@@ -131,10 +139,21 @@ absl::Status StartScheduler(const ServerOptions& options, Parts& parts) {
   return absl::OkStatus();
 }
 
+HardwareOptions ToHardwareOptions(const ServerOptions& options, const Parts& parts) {
+  const BackendInfo& backend = parts.engines.front()->backend().info();
+  return {.gpu_counters = options.gpu_counters,
+          .period = absl::ToChronoNanoseconds(options.sample_period),
+          .gpus = backend.device_memory ? parts.facts.devices : std::vector<int>(),
+          .tensor_cores = backend.kernel != kKernelWithoutTensorCores,
+          .flops = [&metrics = *parts.metrics](size_t device) { return metrics.DeviceFlops(device); }};
+}
+
 absl::Status StartMetricsServer(const ServerOptions& options, Parts& parts) {
   const std::string& address = options.metrics_address;
   if (address.empty()) return absl::OkStatus();
-  absl::StatusOr<std::unique_ptr<MetricsServer>> server = MetricsServer::Start(address, *parts.metrics);
+  parts.hardware = std::make_unique<HardwareTelemetry>(ToHardwareOptions(options, parts));
+  absl::StatusOr<std::unique_ptr<MetricsServer>> server = MetricsServer::Start(
+      address, {parts.metrics->collectable(), parts.hardware->collectable(), CreateProcessMetrics()}, parts.state);
   if (!server.ok()) return server.status();
   parts.metrics_server = *std::move(server);
   LogInfo("metrics",
@@ -157,6 +176,7 @@ absl::Status Start(const ServerOptions& options, Parts& parts) {
     absl::Status status = step(options, parts);
     if (!status.ok()) return status;
   }
+  parts.state->Set(ServingPhase::kServing);
   const ServerFacts& facts = parts.facts;
   LogInfo("serving", {{"version", facts.version},
                       {"backend", facts.backend},
@@ -178,6 +198,7 @@ absl::Status Start(const ServerOptions& options, Parts& parts) {
 
 // From the reason to stop to the exit status.
 int Drain(const ServerOptions& options, const StopReason& reason, Parts& parts) {
+  parts.state->Set(reason.device_fault ? ServingPhase::kFailed : ServingPhase::kDraining);
   if (reason.device_fault) {
     LogError("device failed", {{"status", reason.text}});
   } else {
@@ -207,7 +228,9 @@ int Run() {
   }
   const int exit_status = Drain(*options, parts.stop->Wait(), parts);
   parts.rpc.reset();
-  LogInfo("stopped", {{"exit_status", exit_status}});
+  LogInfo("stopped", {{"exit_status", exit_status},
+                      {"answered", parts.metrics->RecordedCalls(absl::StatusCode::kOk)},
+                      {"cancelled", parts.metrics->RecordedCalls(absl::StatusCode::kCancelled)}});
   return exit_status;
 }
 

@@ -25,6 +25,14 @@ ABSL_FLAG(std::string, metrics_address, ServerOptions().metrics_address,
           "host:port of the Prometheus endpoint, http://host:port/metrics; the host an IPv4 address or localhost, port "
           "0 as in --listen. Empty: none");
 
+ABSL_FLAG(absl::Duration, sample_period, ServerOptions().sample_period,
+          "How often the utilisation of the GPU, or of the CPUs, is sampled for the metrics, 100ms to 1m");
+ABSL_FLAG(
+    std::string, gpu_counters, ServerOptions().gpu_counters,
+    "Where the utilisation of tensor cores, SMs and device memory comes from: cupti (hardware counters, which only "
+    "one program can hold: not while DCGM profiles or Nsight runs), nvml (Hopper and newer), estimate (work done "
+    "by the peak), auto: the first of them that works, or off");
+
 ABSL_FLAG(
     std::string, backend, ServerOptions().engine.backend.backend,
     "Who computes: cpu, cuda, reference (double precision and slow, for checking), or auto: cuda where this build "
@@ -102,6 +110,9 @@ constexpr int64_t kGreatestConcurrentStreams = 65536;
 constexpr int kGreatestPort = 65535;
 constexpr size_t kGreatestSocketPath = 107;  // sockaddr_un::sun_path less its terminator.
 constexpr absl::Duration kGreatestDrainTimeout = absl::Hours(1);
+constexpr absl::Duration kLeastSamplePeriod = absl::Milliseconds(100);
+constexpr absl::Duration kGreatestSamplePeriod = absl::Minutes(1);
+constexpr absl::string_view kGpuCounters[] = {"auto", "cupti", "nvml", "estimate", "off"};
 constexpr absl::string_view kBackends[] = {"auto", "cpu", "cuda", "reference"};
 
 // A batch must hold any message's tensors and its answer's: batch >= message * 5 / 2.
@@ -197,9 +208,20 @@ absl::Status CheckBackend(const ServerOptions& server_options) {
   return BadFlag("backend", "'", options.backend, "' is not one of ", absl::StrJoin(kBackends, ", "));
 }
 
-absl::Status CheckDuration(absl::string_view flag, absl::Duration value, absl::Duration greatest) {
-  if (value >= absl::ZeroDuration() && value <= greatest) return absl::OkStatus();
-  return BadFlag(flag, absl::FormatDuration(value), " is not from 0s to ", absl::FormatDuration(greatest));
+absl::Status CheckDuration(absl::string_view flag, absl::Duration value, absl::Duration least,
+                           absl::Duration greatest) {
+  if (value >= least && value <= greatest) return absl::OkStatus();
+  return BadFlag(flag, absl::FormatDuration(value), " is not from ",
+                 least == absl::ZeroDuration() ? "0s" : absl::FormatDuration(least), " to ",
+                 absl::FormatDuration(greatest));
+}
+
+absl::Status CheckTelemetry(const ServerOptions& options) {
+  const auto* const end = std::end(kGpuCounters);
+  if (std::find(std::begin(kGpuCounters), end, options.gpu_counters) == end) {
+    return BadFlag("gpu_counters", "'", options.gpu_counters, "' is not one of ", absl::StrJoin(kGpuCounters, ", "));
+  }
+  return CheckDuration("sample_period", options.sample_period, kLeastSamplePeriod, kGreatestSamplePeriod);
 }
 
 // Whether there are such devices is for the backend to say.
@@ -237,7 +259,8 @@ absl::StatusOr<SchedulerOptions> SchedulerOptionsFromFlags() {
   const int64_t gflop = absl::GetFlag(FLAGS_max_batch_gflop);
   const absl::Duration delay = absl::GetFlag(FLAGS_max_queue_delay);
   absl::Status status = CheckRange({"max_batch_gflop", gflop, 0, kGreatestBatchGflop});
-  if (status.ok()) status = CheckDuration("max_queue_delay", delay, absl::Nanoseconds(kMaxQueueDelayNs));
+  if (status.ok())
+    status = CheckDuration("max_queue_delay", delay, absl::ZeroDuration(), absl::Nanoseconds(kMaxQueueDelayNs));
   if (!status.ok()) return status;
   return SchedulerOptions{.max_queue_length = absl::GetFlag(FLAGS_max_queue_length),
                           .lanes = absl::GetFlag(FLAGS_lanes),
@@ -265,7 +288,9 @@ absl::Status ValidateServerOptions(const ServerOptions& options) {
   if (status.ok()) status = CheckRanges(options);
   if (status.ok()) status = CheckBatchHoldsMessage(options);
   if (status.ok()) status = CheckDevices(options.engine.devices);
-  if (status.ok()) status = CheckDuration("drain_timeout", options.drain_timeout, kGreatestDrainTimeout);
+  if (status.ok())
+    status = CheckDuration("drain_timeout", options.drain_timeout, absl::ZeroDuration(), kGreatestDrainTimeout);
+  if (status.ok()) status = CheckTelemetry(options);
   return status;
 }
 
@@ -274,6 +299,8 @@ absl::StatusOr<ServerOptions> ServerOptionsFromFlags() {
   options.listen_addresses = absl::GetFlag(FLAGS_listen);
   options.unix_socket = absl::GetFlag(FLAGS_unix_socket);
   options.metrics_address = absl::GetFlag(FLAGS_metrics_address);
+  options.sample_period = absl::GetFlag(FLAGS_sample_period);
+  options.gpu_counters = absl::GetFlag(FLAGS_gpu_counters);
   options.allow_passthrough = absl::GetFlag(FLAGS_allow_passthrough);
   absl::StatusOr<EngineOptions> engine = EngineOptionsFromFlags();
   if (!engine.ok()) return engine.status();

@@ -32,6 +32,10 @@ struct ServerOptions {
   std::string unix_socket;
   // "host:port" of the Prometheus endpoint, port 0 as above; empty: none. --metrics_address
   std::string metrics_address = "127.0.0.1:9464";
+  // How often the hardware is looked at for it. --sample_period
+  absl::Duration sample_period = absl::Seconds(1);
+  // Where the counters of a GPU come from, as in HardwareOptions. --gpu_counters
+  std::string gpu_counters = "auto";
 
   // --backend, --kernel, --cpu_threads, --devices, --staging_bytes (arena_bytes), --max_batch_bytes.
   EngineOptions engine = {.backend = {},

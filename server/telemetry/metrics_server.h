@@ -1,15 +1,25 @@
-// The HTTP endpoint that Prometheus scrapes: GET /metrics.
+// The HTTP endpoint for those who watch the server:
+//
+//   GET /metrics   Prometheus' text format
+//   GET /healthz   200, or 503 once the device failed: a supervisor should start a new process
+//   GET /readyz    200 while calls are answered, 503 before and after
+//   GET /          the status page, for a person with a browser
+//
+// The probes' bodies name the phase. There is no authentication and nothing here that changes the server.
 #ifndef FLASHCORE_SERVER_TELEMETRY_METRICS_SERVER_H_
 #define FLASHCORE_SERVER_TELEMETRY_METRICS_SERVER_H_
 
 #include <memory>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "server/telemetry/metrics.h"
+#include "server/telemetry/serving_state.h"
+
+struct mg_context;
 
 namespace prometheus {
-class Exposer;
+class Collectable;
 }
 
 namespace flashcore {
@@ -18,10 +28,12 @@ namespace flashcore {
 // is how often the HTTP library looks whether it should stop.
 class MetricsServer {
  public:
-  // Listens on `address`, "host:port" with an IPv4 address or "localhost"; port 0: the kernel chooses.
-  // The metrics must outlive the server.
-  // UNAVAILABLE: cannot listen there, for whatever reason. INVALID_ARGUMENT: more than one address.
-  static absl::StatusOr<std::unique_ptr<MetricsServer>> Start(absl::string_view address, const Metrics& metrics);
+  // Listens on `address`, "host:port" with an IPv4 address or "localhost"; port 0: the kernel chooses. A scrape asks
+  // the collectables in order; flashcore_serving_phase comes from `state`. UNAVAILABLE: cannot listen there, for
+  // whatever reason. INVALID_ARGUMENT: more than one address.
+  static absl::StatusOr<std::unique_ptr<MetricsServer>> Start(
+      absl::string_view address, std::vector<std::shared_ptr<prometheus::Collectable>> collectables,
+      std::shared_ptr<const ServingState> state);
 
   ~MetricsServer();
   MetricsServer(const MetricsServer&) = delete;
@@ -31,12 +43,13 @@ class MetricsServer {
   int port() const { return port_; }
 
  private:
-  MetricsServer(std::unique_ptr<prometheus::Exposer> exposer, std::shared_ptr<prometheus::Collectable> collectable,
-                int port);
+  struct Endpoint;
 
-  std::shared_ptr<prometheus::Collectable> collectable_;  // The exposer holds it weakly.
-  std::unique_ptr<prometheus::Exposer> exposer_;
-  int port_;
+  MetricsServer();
+
+  std::unique_ptr<Endpoint> endpoint_;  // What answers; the library's threads use it until the context has stopped.
+  mg_context* context_ = nullptr;
+  int port_ = 0;
 };
 
 }  // namespace flashcore

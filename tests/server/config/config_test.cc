@@ -53,6 +53,8 @@ TEST(ConfigTest, EveryFlagArrives) {
   const std::pair<const char*, const char*> values[] = {{"listen", "0.0.0.0:0,[::1]:7"},
                                                         {"unix_socket", "/run/x.sock"},
                                                         {"metrics_address", "0.0.0.0:1"},
+                                                        {"sample_period", "250ms"},
+                                                        {"gpu_counters", "nvml"},
                                                         {"backend", "reference"},
                                                         {"allow_passthrough", "true"},
                                                         {"kernel", "scalar"},
@@ -79,6 +81,8 @@ TEST(ConfigTest, EveryFlagArrives) {
   EXPECT_THAT(options->listen_addresses, ElementsAre("0.0.0.0:0", "[::1]:7"));
   EXPECT_EQ(options->unix_socket, "/run/x.sock");
   EXPECT_EQ(options->metrics_address, "0.0.0.0:1");
+  EXPECT_EQ(options->sample_period, absl::Milliseconds(250));
+  EXPECT_EQ(options->gpu_counters, "nvml");
   EXPECT_EQ(options->engine.backend.backend, "reference");
   EXPECT_TRUE(options->allow_passthrough);
   EXPECT_EQ(options->engine.backend.kernel, "scalar");
@@ -121,6 +125,9 @@ TEST(ConfigTest, ABadFlagIsNamedWithItsBounds) {
                                {"listen", "127.0.0.1:1,", "host:port"},
                                {"unix_socket", long_path.c_str(), "107"},
                                {"metrics_address", "9464", "host:port"},
+                               {"sample_period", "99ms", "from 100ms to 1m"},
+                               {"sample_period", "61s", "from 100ms to 1m"},
+                               {"gpu_counters", "dcgm", "auto, cupti, nvml, estimate, off"},
                                {"backend", "tpu", "auto, cpu, cuda, reference"},
                                {"backend", "passthrough", "--allow_passthrough"},
                                {"cpu_threads", "-1", "from 0 to 1024"},
