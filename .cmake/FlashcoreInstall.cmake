@@ -5,8 +5,8 @@
 #   cmake --install BUILD --prefix DIR --component device      what measures and tests a GPU
 set(flashcore_programs flashcore_server flashcore_load flashcore_attend flashcore_health)
 
-# Every test named cuda_*_test, and the kernel benchmark.
-set(flashcore_device_programs flashcore_kernel_bench)
+# Every test named cuda_*_test, the kernel benchmark and the search for plans.
+set(flashcore_device_programs flashcore_kernel_bench flashcore_tune)
 if(BUILD_TESTING)
   foreach(folder tests/kernels tests/server/engine)
     get_property(targets DIRECTORY ${PROJECT_SOURCE_DIR}/${folder} PROPERTY BUILDSYSTEM_TARGETS)

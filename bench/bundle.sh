@@ -11,14 +11,16 @@ readonly max_bundle_mib=60
 
 usage() {
   cat <<TEXT
-usage: bash bench/bundle.sh [--output DIR] [--build-dir PATH] [--jobs N]
+usage: bash bench/bundle.sh [--output DIR] [--build-dir PATH] [--jobs N] [--peer] [--peer-python VERSION]
 
-Builds Release with CUDA and fills DIR with bin/ (the server, the clients, the tests and the benchmark that want a GPU),
+Builds Release with CUDA and fills DIR with bin/ (the server, the clients, the tests and benchmarks that want a GPU),
 lib/ (every shared library they need but the C library's) and VERSION. For machines with the same or a newer C library.
 
   --output DIR      default: .bundle; replaced as a whole
   --build-dir PATH  default: build/cuda
   --jobs N          compilers at once (default: by CPUs and memory)
+  --peer            also python/: what the Python server that bench/rpc.sh compares with needs beside PyTorch, from PyPI
+  --peer-python V   the CPython version that it is for (default: 3.12)
 TEXT
 }
 
@@ -31,11 +33,15 @@ fail() {
 output="$root/.bundle"
 build_dir="$root/build/cuda"
 jobs="$(flashcore_jobs)"
+peer=""
+peer_python=3.12
 while (($# > 0)); do
   case "$1" in
     --output) output="${2:?--output needs a folder}" && shift 2 ;;
     --build-dir) build_dir="${2:?--build-dir needs a path}" && shift 2 ;;
     --jobs) jobs="${2:?--jobs needs a number}" && shift 2 ;;
+    --peer) peer=1 && shift ;;
+    --peer-python) peer_python="${2:?--peer-python needs a version}" && shift 2 ;;
     --help | -h) usage && exit 0 ;;
     *) fail "unknown argument '$1'; --help lists them" ;;
   esac
@@ -70,6 +76,7 @@ rm -rf "$output.new"
 for component in runtime device; do
   cmake --install "$build_dir" --prefix "$output.new" --component "$component" --strip >/dev/null
 done
+if [[ -n "$peer" ]]; then bash "$root/bench/torch_peer/fetch.sh" "$output.new/python" "$peer_python"; fi
 write_version >"$output.new/VERSION"
 missing="$(ldd "$output.new"/bin/* | grep 'not found' | sort -u || true)"
 [[ -z "$missing" ]] || fail "libraries are missing: $missing"

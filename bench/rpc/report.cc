@@ -26,13 +26,31 @@ void AppendMeasured(const CaseResult& result, std::string& out) {
   }
 }
 
-void AppendCompared(const CaseResult& result, std::string& out) {
-  const ServerResult& baseline = result.servers.front();
+// What the others did beside `base`, in one case.
+void AppendCompared(const CaseResult& result, const ServerResult& base, std::string& out) {
   for (const ServerResult& server : result.servers) {
-    if (&server == &baseline) continue;
-    const Comparison c = Compare(server.samples, baseline.samples);
-    absl::StrAppendFormat(&out, "%-26s %-22s %8.3f %14.0f\n", ToString(result.c),
-                          absl::StrCat(server.server, " / ", baseline.server), c.share, c.p50_diff_us);
+    if (&server == &base) continue;
+    const std::string names = absl::StrCat(server.server, " / ", base.server);
+    absl::StrAppendFormat(&out, "%-26s %-22s ", ToString(result.c), names);
+    if (Reduce(server.samples).answered == 0 || Reduce(base.samples).answered == 0) {
+      absl::StrAppend(&out, "one of them answered nothing\n");
+      continue;
+    }
+    const Comparison c = Compare(server.samples, base.samples);
+    absl::StrAppendFormat(&out, "%8.3f %14.0f\n", c.share, c.p50_diff_us);
+  }
+}
+
+void AppendComparisonHeader(std::string& out) {
+  absl::StrAppendFormat(&out, "\n%-26s %-22s %8s %14s\n", "case", "servers", "share", "p50 diff, us");
+}
+
+void AppendComparedWith(const std::vector<CaseResult>& results, const std::string& name, std::string& out) {
+  AppendComparisonHeader(out);
+  for (const CaseResult& result : results) {
+    for (const ServerResult& server : result.servers) {
+      if (server.server == name) AppendCompared(result, server, out);
+    }
   }
 }
 
@@ -74,13 +92,14 @@ std::string FirstErrors(const std::vector<CaseResult>& results) {
 
 }  // namespace
 
-std::string FormatTables(const std::vector<CaseResult>& results) {
+std::string FormatTables(const std::vector<CaseResult>& results, const std::string& other) {
   std::string out = absl::StrFormat("%-26s %-10s %9s %9s %15s %9s %8s %7s\n", "case", "server", "req/s", "p50 ms",
                                     "of repetitions", "p99 ms", "CPU us", "failed");
   for (const CaseResult& result : results) AppendMeasured(result, out);
   absl::StrAppend(&out, FirstErrors(results));
-  absl::StrAppendFormat(&out, "\n%-26s %-22s %8s %14s\n", "case", "servers", "share", "p50 diff, us");
-  for (const CaseResult& result : results) AppendCompared(result, out);
+  if (!other.empty()) AppendComparedWith(results, other, out);
+  AppendComparisonHeader(out);
+  for (const CaseResult& result : results) AppendCompared(result, result.servers.front(), out);
   return out;
 }
 

@@ -21,8 +21,9 @@ struct CaseResult {
   std::vector<ServerResult> servers;  // The baseline first.
 };
 
-// What every server did, case by case, and at the end how each compares with the baseline.
-std::string FormatTables(const std::vector<CaseResult>& results);
+// What every server did, case by case; how each compares with the server `other` ("": no such table); and at the end
+// how each compares with the baseline.
+std::string FormatTables(const std::vector<CaseResult>& results, const std::string& other);
 
 nlohmann::json ToJson(const std::vector<CaseResult>& results);
 

@@ -39,6 +39,8 @@ ABSL_FLAG(std::string, cases, "mission unary tcp 1x1, mission unary tcp 32x8",
 ABSL_FLAG(std::vector<std::string>, verify, {},
           "Names of servers whose answers are compared with the double-precision reference before anything is timed.");
 ABSL_FLAG(std::vector<std::string>, unary_only, {}, "Names of servers that take no part in stream cases.");
+ABSL_FLAG(std::string, also_against, "",
+          "Name of a server that the others are compared with too, beside the baseline.");
 ABSL_FLAG(absl::Duration, duration, absl::Seconds(2), "How long to measure each server in each case, in all.");
 ABSL_FLAG(absl::Duration, warmup, absl::Milliseconds(100), "Load before each repetition, which does not count.");
 ABSL_FLAG(int, repetitions, 5, "Each server's turns in each case, from 1 to 1000.");
@@ -168,7 +170,7 @@ absl::Status Run() {
   if (absl::Status status = VerifyAll(options->addresses); !status.ok()) return status;
   const absl::StatusOr<std::vector<CaseResult>> results = MeasureAll(*options);
   if (!results.ok()) return results.status();
-  std::cout << FormatTables(*results) << std::flush;
+  std::cout << FormatTables(*results, absl::GetFlag(FLAGS_also_against)) << std::flush;
   const std::string path = absl::GetFlag(FLAGS_json);
   if (!path.empty()) {
     if (absl::Status status = WriteJson(*results, path); !status.ok()) return status;
