@@ -73,6 +73,7 @@ absl::StatusOr<Device> OpenDevice(int ordinal) {
   device.cuda_runtime = CudaVersion(CUDART_VERSION);
   device.sm_count = properties.multiProcessorCount;
   device.l2_bytes = static_cast<size_t>(properties.l2CacheSize);
+  device.shared_bytes_per_sm = properties.sharedMemPerMultiprocessor;
   device.pci_bus_id = bus_id.data();
   return device;
 }

@@ -16,6 +16,7 @@ struct Device {
   std::string cuda_runtime;  // What this program was built with.
   int sm_count = 0;
   size_t l2_bytes = 0;
+  size_t shared_bytes_per_sm = 0;
   std::string pci_bus_id;
 };
 

@@ -77,8 +77,10 @@ std::string Usage() {
 void DescribeProgram() {
   absl::SetProgramUsageMessage(Usage());
   absl::FlagsUsageConfig config;
-  config.contains_help_flags = [](absl::string_view file) { return absl::EndsWith(file, "/kernel_bench.cc"); };
-  config.normalize_filename = [](absl::string_view /*file*/) { return std::string(kProgram); };
+  config.normalize_filename = [](absl::string_view file) {
+    return std::string(absl::EndsWith(file, "/kernel_bench.cc") ? kProgram : file);
+  };
+  config.contains_help_flags = [](absl::string_view file) { return file == kProgram; };
   absl::SetFlagsUsageConfig(config);
 }
 

@@ -1,6 +1,7 @@
 // The fused kernels' plan, for an L4's 58 multiprocessors as well as an H100's 132. Needs no device.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 
@@ -55,6 +56,83 @@ TEST(CudaFusedPlanTest, EveryRowAndKeyIsPlanned) {
       }
     }
   }
+}
+
+// Whether a launch of the plan computes everything and stays within what it may ask for.
+void ExpectSound(const AttentionProblem& problem, const FusedPlan& plan) {
+  const int64_t group = problem.num_qo_heads / problem.num_kv_heads;
+  EXPECT_EQ(plan.rows_per_unit, problem.q_len * group);
+  EXPECT_EQ(plan.units, problem.batch * problem.num_kv_heads);
+  EXPECT_GE(int64_t{plan.tiles_per_unit} * plan.tile().Rows(), plan.rows_per_unit);
+  EXPECT_LT((int64_t{plan.tiles_per_unit} - 1) * plan.tile().Rows(), plan.rows_per_unit);
+  EXPECT_GE(plan.ctas(), 1);
+  EXPECT_LE(plan.ctas(), kMaxFusedLength);
+  EXPECT_LE(plan.partial_floats(), kMaxPartialFloats);
+  EXPECT_LE(plan.arrivals(), kMaxArrivals);
+  EXPECT_TRUE(plan.splits == 1 || CanSplit(plan.tile()));
+  // Every tile's keys, from the first that its first row sees to the last that its last row sees, lie in its splits.
+  for (int64_t tile = 0; tile < plan.tiles_per_unit; ++tile) {
+    const int64_t first_row = tile * plan.tile().Rows();
+    const int64_t last_row = std::min<int64_t>(first_row + plan.tile().Rows(), plan.rows_per_unit) - 1;
+    const int64_t begin = VisibleKeys(problem, first_row / group).begin;
+    const int64_t end = VisibleKeys(problem, last_row / group).end;
+    ASSERT_LE(end - begin, int64_t{plan.splits} * plan.keys_per_split);
+  }
+}
+
+TEST(CudaFusedPlanTest, TheGridOfLengthsGroupsAndWindowsIsSound) {
+  struct Lengths {
+    int64_t q_len;
+    int64_t kv_len;
+  };
+  constexpr Lengths kLengths[] = {{1, 1},       {1, 239},    {239, 1},   {3, 799},     {799, 3},
+                                  {511, 1},     {113, 203},  {108, 256}, {1023, 1024}, {1024, 1023},
+                                  {2048, 3577}, {16, 20000}, {1, 131072}};
+  for (const DeviceLimits& device : {kL4, kH100}) {
+    for (const Lengths lengths : kLengths) {
+      for (const int64_t head_dim : {32, 40, 64, 80, 96, 128, 160, 192, 256}) {
+        for (const int64_t group : {1, 4, 7, 8}) {
+          for (const int64_t window : {-1, 3, 533}) {
+            AttentionProblem problem = Causal(Shape(2, group * 2, 2, lengths.q_len, lengths.kv_len, head_dim));
+            problem.options.window_left = window;
+            ExpectSound(problem, PlanFused(problem, device));
+            problem.options.causal = false;
+            ExpectSound(problem, PlanFused(problem, device));
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST(CudaFusedPlanTest, APlanDependsOnItsArgumentsAlone) {
+  const AttentionProblem problem = Shape(1, 32, 8, 1, 8192, 128);
+  const FusedPlan plan = PlanFused(problem, kH100);
+  PlanFused(Causal(Shape(2, 32, 32, 8192, 8192, 64)), kL4);
+  EXPECT_EQ(PlanFused(problem, kH100), plan);
+  EXPECT_EQ(PlanFused(problem, kH100, DefaultTuning()), plan);
+}
+
+TEST(CudaFusedPlanTest, ThresholdsAreArguments) {
+  const AttentionProblem problem = Shape(1, 8, 8, 64, 8192, 64);
+  FusedTuning tuning;
+  tuning.narrow_rows = 64;
+  tuning.splits = {.ctas_per_sm = 1, .min_keys = 4096};
+  EXPECT_EQ(PlanFused(problem, kH100, tuning).kind, TileKind::kNarrow);
+  EXPECT_EQ(PlanFused(problem, kH100, tuning).splits, 2);
+  tuning.splits.ctas_per_sm = 0;
+  EXPECT_EQ(PlanFused(problem, kH100, tuning).splits, 1);
+}
+
+TEST(CudaFusedPlanTest, SplitsCountOnCtasThatAreResident) {
+  const TileConfig tile = FusedTile(64, TileKind::kNarrow);
+  EXPECT_LE(ResidentCtas(tile, kMinSharedBytesPerSm), tile.min_ctas);
+  EXPECT_EQ(ResidentCtas(tile, tile.min_ctas * (tile.SharedBytes() + kReservedSharedBytes)), tile.min_ctas);
+  EXPECT_EQ(ResidentCtas(tile, 0), 1);
+  const AttentionProblem problem = Shape(1, 8, 8, 16, 131072, 64);
+  const FusedChoice many = {TileKind::kNarrow, {.ctas_per_sm = 100, .min_keys = 64}};
+  const int64_t resident = int64_t{kL4.multiprocessors} * ResidentCtas(tile, kL4.shared_bytes_per_sm);
+  EXPECT_LE(PlanFusedAs(problem, kL4, many).ctas(), resident);
 }
 
 TEST(CudaFusedPlanTest, TheMissionShapeFillsTheDevice) {

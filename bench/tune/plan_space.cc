@@ -1,0 +1,92 @@
+#include "bench/tune/plan_space.h"
+
+#include <algorithm>
+#include <cassert>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+
+namespace flashcore::bench {
+namespace {
+
+constexpr size_t kKind = 0;
+constexpr size_t kCtasPerSm = 1;
+constexpr size_t kMinKeys = 2;
+
+// 0 is never to split.
+const std::vector<int>& CtasPerSmValues() {
+  static const std::vector<int>* const kValues = new std::vector<int>{0, 1, 2, 3, 4};
+  return *kValues;
+}
+const std::vector<int>& MinKeysValues() {
+  static const std::vector<int>* const kValues = new std::vector<int>{64, 128, 192, 256, 384, 512, 1024, 2048};
+  return *kValues;
+}
+
+// As FusedClass rounds: exponent e stands for the sizes up to 2^e that e - 1 does not.
+std::string Sizes(int exponent) {
+  const int64_t last = int64_t{1} << exponent;
+  return exponent <= 1 ? absl::StrCat(last) : absl::StrCat(last / 2 + 1, "-", last);
+}
+
+}  // namespace
+
+std::vector<ProblemClass> GroupByClass(absl::Span<const AttentionProblem> problems, const cuda::DeviceLimits& device) {
+  std::vector<ProblemClass> classes;
+  for (const AttentionProblem& problem : problems) {
+    if (!cuda::FusedSupports(problem) || problem.q_len == 0) continue;
+    const cuda::FusedClass of = cuda::ClassOf(problem, device);
+    auto known = std::find_if(classes.begin(), classes.end(), [&of](const ProblemClass& c) { return c.of == of; });
+    if (known == classes.end()) known = classes.insert(classes.end(), {of, {}});
+    known->problems.push_back(problem);
+  }
+  return classes;
+}
+
+Space PlanSpace(int head_dim) {
+  std::vector<int> kinds;
+  for (int kind = 0; kind < cuda::kTileKinds; ++kind) kinds.push_back(kind);
+  Space space;
+  space.dimensions = {{"kind", kinds}, {"ctas_per_sm", CtasPerSmValues()}, {"min_keys", MinKeysValues()}};
+  space.valid = [head_dim](const Point& point) {
+    const bool unsplit = point[kCtasPerSm] == 0;
+    if (unsplit) return point[kMinKeys] == MinKeysValues().front();
+    return cuda::CanSplit(cuda::FusedTile(head_dim, static_cast<cuda::TileKind>(point[kKind])));
+  };
+  return space;
+}
+
+cuda::FusedChoice ChoiceOf(const Point& point) {
+  return {static_cast<cuda::TileKind>(point[kKind]), {.ctas_per_sm = point[kCtasPerSm], .min_keys = point[kMinKeys]}};
+}
+
+PlanKey KeyOf(const cuda::FusedPlan& plan) { return {static_cast<int>(plan.kind), plan.splits, plan.keys_per_split}; }
+
+cuda::FusedPlan PlanOf(const AttentionProblem& problem, const cuda::DeviceLimits& device, const PlanKey& key) {
+  assert(key.size() == 3);
+  cuda::FusedPlan plan = cuda::PlanFusedAs(problem, device, {static_cast<cuda::TileKind>(key[0]), {}});
+  plan.splits = key[1];
+  plan.keys_per_split = key[2];
+  return plan;
+}
+
+std::vector<int> TableKey(const cuda::FusedClass& of) { return {of.head_dim, of.masked, of.rows, of.keys, of.fill}; }
+
+std::vector<std::string> TableKeyNames() { return {"head_dim", "masked", "rows", "keys", "fill"}; }
+
+std::vector<std::string> ChoiceNames() { return {"kind", "ctas_per_sm", "min_keys"}; }
+
+std::string ToString(const cuda::FusedClass& of) {
+  return absl::StrCat("head_dim ", of.head_dim, of.masked != 0 ? ", masked, " : ", ", Sizes(of.rows), " rows, ",
+                      Sizes(of.keys), " keys, ", Sizes(of.fill), " rows for each SM");
+}
+
+std::string ToString(const cuda::FusedPlan& plan) {
+  const cuda::TileConfig tile = plan.tile();
+  const std::string rows = absl::StrCat(tile.Rows(), "-row tiles");
+  return plan.splits == 1 ? rows : absl::StrCat(rows, ", ", plan.splits, " splits of ", plan.keys_per_split, " keys");
+}
+
+}  // namespace flashcore::bench

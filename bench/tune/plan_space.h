@@ -1,0 +1,54 @@
+// The fused kernels' plans as a space to search, a class of problems at a time. Pure functions; no device is needed.
+//
+//   point {tile kind, CTAs for each multiprocessor, least keys of a share} = cuda::FusedChoice
+//     --PlanFusedAs--> plan, named by {kind, splits, keys of a split}: what is measured
+//
+// Many points give a problem the same plan, and each plan is measured only once (plan_cost.h).
+#ifndef FLASHCORE_BENCH_TUNE_PLAN_SPACE_H_
+#define FLASHCORE_BENCH_TUNE_PLAN_SPACE_H_
+
+#include <string>
+#include <vector>
+
+#include "absl/types/span.h"
+#include "bench/tune/plan_cost.h"
+#include "bench/tune/plan_table.h"
+#include "bench/tune/search.h"
+#include "kernels/attention.h"
+#include "kernels/cuda/fused_plan.h"
+
+namespace flashcore::bench {
+
+// Problems that the table cannot tell apart.
+struct ProblemClass {
+  cuda::FusedClass of;
+  std::vector<AttentionProblem> problems;
+};
+
+// In the order of each class's first problem; what FusedSupports does not run, and what has no rows, is left out.
+std::vector<ProblemClass> GroupByClass(absl::Span<const AttentionProblem> problems, const cuda::DeviceLimits& device);
+
+// The choices for a native head_dim; where a kind of tile cannot split its keys, or is not to, one point stands for
+// all.
+Space PlanSpace(int head_dim);
+
+// Of a point of that space.
+cuda::FusedChoice ChoiceOf(const Point& point);
+
+// Of a plan, among all plans of its problem; and back.
+PlanKey KeyOf(const cuda::FusedPlan& plan);
+cuda::FusedPlan PlanOf(const AttentionProblem& problem, const cuda::DeviceLimits& device, const PlanKey& key);
+
+// A table's key for a class: TunedClass without its choice. A point of PlanSpace is its choice.
+std::vector<int> TableKey(const cuda::FusedClass& of);
+std::vector<std::string> TableKeyNames();
+std::vector<std::string> ChoiceNames();
+
+// "64-wide, masked, 513-1024 rows, ..." for people.
+std::string ToString(const cuda::FusedClass& of);
+// "narrow, 4 splits of 128 keys".
+std::string ToString(const cuda::FusedPlan& plan);
+
+}  // namespace flashcore::bench
+
+#endif  // FLASHCORE_BENCH_TUNE_PLAN_SPACE_H_

@@ -1,0 +1,133 @@
+#include "bench/tune/plan_space.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <iterator>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "bench/kernel/shape.h"
+#include "kernels/cuda/fused_tuning.h"
+
+namespace flashcore::bench {
+namespace {
+
+using ::testing::SizeIs;
+
+constexpr cuda::DeviceLimits kL4 = {.multiprocessors = 58, .l2_bytes = int64_t{48} << 20};
+
+std::vector<Shape> Shapes(const std::string& text) {
+  const absl::StatusOr<std::vector<Shape>> shapes = ParseShapes(text);
+  EXPECT_TRUE(shapes.ok()) << shapes.status();
+  return *shapes;
+}
+
+TEST(PlanSpaceTest, GroupsWhatTheTableCannotTellApart) {
+  const std::vector<ProblemClass> classes =
+      GroupByClass(Shapes("1,8,512,64 1,8,512,64,causal 1,8,500,64 1,8,512,64,bf16 1,8,512,60 1,8,513,64"), kL4);
+  ASSERT_THAT(classes, SizeIs(3));
+  EXPECT_THAT(classes[0].problems, SizeIs(3));
+  EXPECT_EQ(classes[0].problems[1].q_len, 500);
+  EXPECT_EQ(classes[1].of.masked, 1);
+  EXPECT_EQ(classes[2].problems[0].q_len, 513);
+}
+
+TEST(PlanSpaceTest, OnlyKindsThatCanSplitDo) {
+  for (const int head_dim : cuda::kNativeHeadDims) {
+    const Space space = PlanSpace(head_dim);
+    SearchOptions options;
+    options.budget = 1000;
+    options.finalists = 0;
+    const SearchResult all = Search(
+        space,
+        [](const Point& /*point*/) {
+          return Evaluation{true, 1.0};
+        },
+        {}, options);
+    EXPECT_TRUE(all.exhaustive);
+    EXPECT_GT(all.trials.size(), static_cast<size_t>(cuda::kTileKinds));
+    for (const Trial& trial : all.trials) {
+      const cuda::FusedChoice choice = ChoiceOf(trial.point);
+      EXPECT_TRUE(choice.splits.ctas_per_sm == 0 || cuda::CanSplit(cuda::FusedTile(head_dim, choice.kind)));
+    }
+  }
+}
+
+// Every plan that any point gives can be launched: it covers its rows and keys, and fits the memory for splits.
+TEST(PlanSpaceTest, EveryPointIsAPlanThatCanBeLaunchedAndNamed) {
+  for (const Shape& shape : Shapes("decode slice tuning 1,64,1,256,kv_heads=8,kv_len=65536 2,4,17,96,kv_len=9000")) {
+    const Space space = PlanSpace(cuda::ClassOf(shape, kL4).head_dim);
+    for (const int kind : space.dimensions[0].values) {
+      for (const int ctas_per_sm : space.dimensions[1].values) {
+        for (const int min_keys : space.dimensions[2].values) {
+          const Point point = {kind, ctas_per_sm, min_keys};
+          if (!space.valid(point)) continue;
+          const cuda::FusedPlan plan = cuda::PlanFusedAs(shape, kL4, ChoiceOf(point));
+          EXPECT_GE(int64_t{plan.tiles_per_unit} * plan.tile().Rows(), plan.rows_per_unit);
+          const bool windowed = shape.options.window_left >= 0;
+          EXPECT_GE(int64_t{plan.splits} * plan.keys_per_split, windowed ? shape.options.window_left : shape.kv_len);
+          EXPECT_LE(plan.partial_floats(), cuda::kMaxPartialFloats);
+          EXPECT_LE(plan.arrivals(), cuda::kMaxArrivals);
+          EXPECT_EQ(PlanOf(shape, kL4, KeyOf(plan)), plan) << ToString(shape) << ": " << ToString(plan);
+        }
+      }
+    }
+  }
+}
+
+PlanTable Example() {
+  const Shape shape = Shapes("1,8,512,64").front();
+  const Point splits = {static_cast<int>(cuda::TileKind::kNarrow), 2, 512};
+  const Point mid = {static_cast<int>(cuda::TileKind::kMid), 0, 64};
+  return {"A GPU, 58 of 58 SMs",
+          TableKeyNames(),
+          ChoiceNames(),
+          {{"1,8,512,64", TableKey(cuda::ClassOf(shape, kL4)), splits, 5.0, 10.0},
+           {"a class of long rows", {128, 1, 11, 11, 9}, mid, 8.0, 8.8}}};
+}
+
+// What the tuner writes for the example, compiled.
+constexpr cuda::TunedClass kCompiled[] = {
+#include "tests/bench/example_table.inc"
+};
+
+TEST(PlanSpaceTest, ATableIsWhatThePlanReads) {
+  std::ifstream file(FLASHCORE_EXAMPLE_TABLE);
+  std::stringstream written;
+  written << file.rdbuf();
+  const PlanTable table = Example();
+  EXPECT_EQ(ToSource(table), written.str());
+
+  ASSERT_EQ(std::size(kCompiled), table.entries.size());
+  for (size_t i = 0; i < table.entries.size(); ++i) {
+    EXPECT_EQ(TableKey(kCompiled[i].of()), table.entries[i].key);
+    const cuda::FusedChoice want = ChoiceOf(table.entries[i].choice);
+    EXPECT_EQ(kCompiled[i].choice().kind, want.kind);
+    EXPECT_EQ(kCompiled[i].choice().splits.ctas_per_sm, want.splits.ctas_per_sm);
+    EXPECT_EQ(kCompiled[i].choice().splits.min_keys, want.splits.min_keys);
+  }
+}
+
+TEST(PlanSpaceTest, AClassOfTheTableIsPlannedAsItSays) {
+  const Shape shape = Shapes("1,8,512,64").front();
+  cuda::FusedTuning tuning;
+  tuning.classes = {kCompiled, std::size(kCompiled)};
+  EXPECT_EQ(cuda::PlanFused(shape, kL4, tuning).kind, cuda::TileKind::kNarrow);
+  EXPECT_NE(cuda::PlanFused(shape, kL4, cuda::FusedTuning()).kind, cuda::TileKind::kNarrow);
+  const Shape other = Shapes("1,8,512,64,causal").front();
+  EXPECT_EQ(cuda::PlanFused(other, kL4, tuning), cuda::PlanFused(other, kL4, cuda::FusedTuning()));
+}
+
+TEST(PlanSpaceTest, TheCheckedInTablesNameKindsThatThereAre) {
+  for (const cuda::TunedClass& tuned : cuda::DefaultTuning().classes) {
+    EXPECT_GT(tuned.head_dim, 0);
+    EXPECT_LT(tuned.kind, cuda::kTileKinds);
+    EXPECT_TRUE(PlanSpace(tuned.head_dim).valid({tuned.kind, tuned.ctas_per_sm, tuned.min_keys}));
+  }
+}
+
+}  // namespace
+}  // namespace flashcore::bench
