@@ -10,11 +10,11 @@ FLASHCORE_BUILD_PACKAGES=(
 # shellcheck disable=SC2034
 FLASHCORE_TEST_PACKAGES=(
   libbenchmark-dev libgmock-dev libgtest-dev
-  python3 python3-grpcio python3-numpy python3-protobuf
+  python3 python3-grpcio python3-numpy python3-protobuf python3-yaml
 )
 # shellcheck disable=SC2034
 FLASHCORE_CI_PACKAGES=(
-  ccache clang-14 clang-format-14 clang-tidy-14 git libclang-rt-14-dev shellcheck
+  ccache clang-14 clang-format-14 clang-tidy-14 debootstrap git libclang-rt-14-dev python3-venv shellcheck systemd tmux
 )
 
 # flashcore_missing_packages PACKAGE...: prints those that are not installed, one a line.
