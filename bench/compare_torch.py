@@ -42,7 +42,8 @@ def parse_arguments():
     parser.add_argument("--slice-shapes", default="slice", help="for the slice (default: slice)")
     parser.add_argument("--sm-count", type=int, default=56, help="multiprocessors of the slice; 0: no slice")
     parser.add_argument("--slice-only", action="store_true", help="leave the whole device out")
-    parser.add_argument("--random", type=int, default=0, metavar="N", help="N random shapes, whole device only")
+    parser.add_argument("--random", type=int, default=0, metavar="N",
+                        help="N random shapes instead, on the whole device or, with --slice-only, in the slice")
     parser.add_argument("--seed", type=int, default=42, help="of the inputs and of --random (default: 42)")
     parser.add_argument("--quick", action="store_true", help="fewer timings")
     parser.add_argument("--rotate", action="store_true", help="walk over inputs that together exceed the L2 cache")
@@ -165,7 +166,9 @@ def run_section(title, section_shapes, arguments, sm_count):
 def sections_of(arguments):
     """Title, shapes and size of the slice (0: whole device) of each section."""
     if arguments.random:
-        return [(f"random, seed {arguments.seed}", shapes.random_shapes(arguments.random, arguments.seed), 0)]
+        drawn = shapes.random_shapes(arguments.random, arguments.seed)
+        sm_count = arguments.sm_count if arguments.slice_only else 0
+        return [(f"random, seed {arguments.seed}" + (f", {sm_count} SMs" if sm_count else ""), drawn, sm_count)]
     sections = []
     if not arguments.slice_only:
         whole = arguments.shapes or ("grid" if arguments.quick else "grid long")
