@@ -18,7 +18,7 @@ usage: bash tests/deploy/check.sh --build DIR [--tools DIR] [--rootfs TAR]
   --rootfs TAR  for package_check.sh
 
 hadolint on the Dockerfiles; the schemas of Compose and Kubernetes; Envoy's own validation, then Envoy in front of three servers of
-which one is killed and one drained under load; the .deb and the .tar.gz, installed and served from in a bare Debian 12.
+which one is killed and one drained under load; the .deb, installed and served from in a bare Debian 12.
 TEXT
 }
 
@@ -89,7 +89,7 @@ check_package() {
     return 0
   fi
   cmake --build "$build" --target flashcore_release
-  (cd "$build" && cpack -B "$work/packages" >"$work/cpack.log") || { cat "$work/cpack.log" && fail "cpack failed"; }
+  (cd "$build" && cpack -G DEB -B "$work/packages" >"$work/cpack.log") || { cat "$work/cpack.log" && fail "cpack failed"; }
   bash tests/deploy/package_check.sh --packages "$work/packages" "${rootfs[@]}"
 }
 

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Installs the .deb in a bare Debian root, serves from it, and does the same with the .tar.gz. See --help.
+# Installs the .deb in a bare Debian root, serves from it, and does the same from another folder. See --help.
 set -euo pipefail
 
 usage() {
   cat <<TEXT
 usage: bash tests/deploy/package_check.sh --packages DIR [--rootfs TAR]
 
-  --packages DIR  where deploy/package.sh wrote the .deb and the .tar.gz
+  --packages DIR  where deploy/package.sh wrote the .deb and the .tar.gz; without the latter, the installed folder is moved
   --rootfs TAR    a bare root file system; default: debootstrap makes a minimal Debian 12
 
 Needs root, for chroot. Touches nothing outside a temporary folder.
@@ -56,8 +56,18 @@ make_root() {
   fi
   mount -t proc proc "$work/root/proc"
   cp "$packages"/flashcore-*.deb "$work/root/tmp/flashcore.deb"
-  mkdir "$work/root/tmp/unpacked"
-  tar -C "$work/root/tmp/unpacked" --strip-components=1 -xzf "$packages"/flashcore-*.tar.gz
+}
+
+# The folder /tmp/unpacked: what the .tar.gz holds.
+unpack() {
+  local archive
+  archive="$(find "$packages" -maxdepth 1 -name 'flashcore-*.tar.gz' -print -quit)"
+  if [[ -n "$archive" ]]; then
+    mkdir "$work/root/tmp/unpacked"
+    tar -C "$work/root/tmp/unpacked" --strip-components=1 -xzf "$archive"
+  else
+    cp -a "$work/root/opt/flashcore" "$work/root/tmp/unpacked"
+  fi
 }
 
 # A command, not a function: in the background a function would be a shell that keeps the signals for itself.
@@ -88,9 +98,10 @@ echo "== an upgrade keeps edited flags"
 echo '--max_queue_length=64' >>"$work/root/etc/flashcore/flags"
 "${inside[@]}" dpkg -i /tmp/flashcore.deb >/dev/null
 grep -q max_queue_length "$work/root/etc/flashcore/flags" || fail "the upgrade replaced the flags"
-echo "== the .tar.gz, where it was unpacked"
+echo "== from another folder"
+unpack
 serve_from /tmp/unpacked
 echo "== removed"
 "${inside[@]}" dpkg --purge flashcore
 [[ ! -e "$work/root/opt/flashcore" && ! -e "$work/root/etc/flashcore" ]] || fail "purging leaves files behind"
-echo "the .deb and the .tar.gz install, serve, drain and go"
+echo "the release installs, serves, drains, moves and goes"
