@@ -14,11 +14,11 @@ namespace flashcore {
 
 struct ClientUse {
   double wall_s = 0;
-  double cpu_s = 0;                 // User and system time of this process.
-  int cores = 1;                    // That this process may run on.
-  double busiest_thread_s = 0;      // CPU time of the thread that used most, verifiers aside.
-  Histogram wake_delay;             // How late a thread woke that had asked to be woken.
-  int64_t memory_growth_bytes = 0;  // Of the process' resident memory.
+  double cpu_s = 0;                    // User and system time of this process.
+  int cores = 1;                       // That this process may run on.
+  double busiest_thread_s = 0;         // CPU time of the thread that used most, verifiers aside.
+  Histogram wake_delay = Histogram();  // How late a thread woke that had asked to be woken.
+  int64_t memory_growth_bytes = 0;     // Of the process' resident memory.
 
   double cores_used() const { return wall_s > 0 ? cpu_s / wall_s : 0; }
   double busiest_thread() const { return wall_s > 0 ? busiest_thread_s / wall_s : 0; }

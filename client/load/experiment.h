@@ -15,7 +15,7 @@ namespace flashcore {
 using MeasurePoint = std::function<PointReport(const RunOptions&)>;
 
 // A search's trial holds its rate if p99 from the intended start is within the target, nearly all calls were answered,
-// and all were sent. A trial where the client was the limit says nothing of the server.
+// and all were sent. One that fails while the client was the limit says nothing of the server.
 Trial JudgeTrial(const LoadOptions& options, const PointReport& point);
 
 // Measures options.runs, or searches, and fills report.points, report.main and report.search. The point reported in

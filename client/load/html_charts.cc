@@ -14,7 +14,7 @@ namespace {
 
 constexpr double kNsPerSecond = 1e9;
 constexpr int kTicks = 5;
-constexpr double kChartHeight = 290;
+constexpr double kChartHeight = 240;
 constexpr double kPercent = 100;
 
 // Percentiles lie at the number of their nines: 90 at 1, 99 at 2.
@@ -61,22 +61,17 @@ std::pair<double, double> RangeOf(const std::vector<Series>& series) {
   return {std::min(low, std::max(high, 1e-3)), std::max(high, 1e-3)};
 }
 
+// Ends where the run did, not at a round number.
+Axis TimeAxis(double end_s) {
+  Axis axis = LinearAxis("seconds since the measurement began", end_s, kTicks + 2);
+  axis.high = end_s;
+  while (axis.ticks.size() > 1 && axis.ticks.back().first > end_s) axis.ticks.pop_back();
+  return axis;
+}
+
 Axis LatencyAxis(const std::vector<Series>& series) {
   const auto [low, high] = RangeOf(series);
   return LogAxis("milliseconds", low, high);
-}
-
-// The x of every point of a sweep, on an axis that suits how they were chosen.
-Axis SweepAxis(const LoadReport& report) {
-  double low = 1e300;
-  double high = 0;
-  for (const PointReport& point : report.points) {
-    low = std::min(low, VariableValue(point.run));
-    high = std::max(high, VariableValue(point.run));
-  }
-  const std::string title = report.points[0].run.open_loop() ? "requests per second asked for" : "concurrency";
-  constexpr double kWideRange = 12;
-  return high / low > kWideRange ? LogAxis(title, low, high) : LinearAxis(title, high, kTicks + 2);
 }
 
 std::vector<const PointReport*> ByVariable(const LoadReport& report) {
@@ -86,6 +81,15 @@ std::vector<const PointReport*> ByVariable(const LoadReport& report) {
     return VariableValue(a->run) < VariableValue(b->run);
   });
   return points;
+}
+
+// The x of every point of a sweep, on an axis that suits how they were chosen: by steps or by factors.
+Axis SweepAxis(const std::vector<const PointReport*>& points) {
+  constexpr double kWideRange = 20;
+  const double low = VariableValue(points.front()->run);
+  const double high = VariableValue(points.back()->run);
+  const std::string title = points.front()->run.open_loop() ? "requests per second asked for" : "concurrency";
+  return high / low >= kWideRange ? LogAxis(title, low, high) : LinearAxis(title, high, kTicks + 2);
 }
 
 Series SweepSeries(const std::vector<const PointReport*>& points, std::string name, std::string color,
@@ -129,7 +133,7 @@ std::vector<Bar> WaterfallBars(const PointReport& point) {
       bars.push_back({.name = stage.name,
                       .kind = stage.name == "queue" ? "wait" : "",
                       .ms = stage.mean_ms,
-                      .detail = absl::StrCat("p99 ", ShortNumber(stage.p99_ms))});
+                      .detail = absl::StrCat("p99 ", ShortTime(stage.p99_ms))});
     }
   } else {
     for (const StageMean& stage : StageMeans(stats)) {
@@ -153,6 +157,12 @@ std::string ShortNumber(double value) {
   if (value >= kHundred) return absl::StrFormat("%.0f", value);
   if (value >= kTen) return absl::StrFormat("%.1f", value);
   return absl::StrFormat("%.3g", value);
+}
+
+std::string ShortTime(double ms) {
+  constexpr double kUsPerMs = 1000;
+  constexpr double kLeastMs = 0.1;
+  return ms < kLeastMs ? absl::StrCat(ShortNumber(ms * kUsPerMs), " µs") : absl::StrCat(ShortNumber(ms), " ms");
 }
 
 std::string PercentileChart(const PointReport& point) {
@@ -194,7 +204,7 @@ std::string TimelineChart(const PointReport& point) {
   const double end_s = width_s * static_cast<double>(timeline.intervals().size());
   const Axis y = LatencyAxis(series);
   return ToSvg({.label = "Latency over time",
-                .x = LinearAxis("seconds since the measurement began", end_s, kTicks + 2),
+                .x = TimeAxis(end_s),
                 .y = y,
                 .series = std::move(series),
                 .markers = {},
@@ -216,25 +226,26 @@ std::string ThroughputChart(const PointReport& point) {
   double high = 0;
   for (const TimelineInterval& interval : timeline.intervals()) {
     answered.points.emplace_back(at_s, static_cast<double>(interval.answered) / width_s);
-    failed.points.emplace_back(at_s, static_cast<double>(interval.failed) / width_s);
+    // Seen above the answered ones, which are drawn over it.
+    failed.points.emplace_back(at_s, static_cast<double>(interval.answered + interval.failed) / width_s);
     answered.hints.push_back(absl::StrFormat("%.1f s: %s/s", at_s, ShortNumber(answered.points.back().second)));
     high = std::max({high, answered.points.back().second, failed.points.back().second});
     at_s += width_s;
   }
   Chart chart{.label = "Throughput over time",
-              .x = LinearAxis("seconds since the measurement began", at_s, kTicks + 2),
+              .x = TimeAxis(at_s),
               .y = LinearAxis("requests per second", high, kTicks),
               .series = {std::move(answered)},
               .markers = {},
               .height = kChartHeight};
-  if (point.result.stats.failed() > 0) chart.series.push_back(std::move(failed));
+  if (point.result.stats.failed() > 0) chart.series.insert(chart.series.begin(), std::move(failed));
   return ToSvg(chart);
 }
 
 std::string SweepLatencyChart(const LoadReport& report) {
   const std::vector<const PointReport*> points = ByVariable(report);
   Chart chart{.label = "Latency of each point",
-              .x = SweepAxis(report),
+              .x = SweepAxis(points),
               .y = {},
               .series = {},
               .markers = {},
@@ -260,12 +271,12 @@ std::string SweepThroughputChart(const LoadReport& report) {
   series.push_back(SweepSeries(points, "answered per second", "c3", AnsweredPerSecond));
   if (report.points[0].run.open_loop()) {
     series.push_back(
-        SweepSeries(points, "asked for", "c1", [](const PointReport& point) { return VariableValue(point.run); }));
+        SweepSeries(points, "asked for", "c0", [](const PointReport& point) { return VariableValue(point.run); }));
     series.back().kind = SeriesKind::kLine;
   }
   const Axis y = LinearAxis("requests per second", RangeOf(series).second, kTicks);
   return ToSvg({.label = "Throughput of each point",
-                .x = SweepAxis(report),
+                .x = SweepAxis(points),
                 .y = y,
                 .series = std::move(series),
                 .markers = {},
@@ -281,9 +292,9 @@ std::string StageWaterfall(const PointReport& point) {
   for (const Bar& bar : bars) {
     absl::StrAppendFormat(&out,
                           "<span>%s</span><div class=\"track\"><i class=\"%s\" style=\"left:%.2f%%;width:%.2f%%\"></i>"
-                          "</div><span class=\"value\">%s ms%s</span>",
+                          "</div><span class=\"value\">%s%s</span>",
                           bar.name, bar.kind, before_ms / total_ms * kPercent, bar.ms / total_ms * kPercent,
-                          ShortNumber(bar.ms),
+                          ShortTime(bar.ms),
                           bar.detail.empty() ? "" : absl::StrCat(" <small>", bar.detail, "</small>"));
     before_ms += bar.ms;
   }

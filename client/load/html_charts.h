@@ -22,6 +22,8 @@ std::string StageWaterfall(const PointReport& point);
 
 // "0.123", "12.3", "1,234": four digits at most, for milliseconds and rates.
 std::string ShortNumber(double value);
+// "12.3 µs" or "4.56 ms".
+std::string ShortTime(double ms);
 
 }  // namespace flashcore
 

@@ -59,16 +59,16 @@ svg { display: block; width: 100%; height: auto; overflow: visible; }
 svg text { fill: var(--soft); font-size: 12px; }
 svg .grid { stroke: var(--grid); } svg .axis { stroke: var(--line); }
 svg .line { fill: none; stroke-width: 2; stroke-linejoin: round; }
-svg .area { stroke: none; opacity: 0.12; } svg .bar { stroke: none; opacity: 0.8; }
+svg .area { stroke: none; opacity: 0.12; } svg .bar { stroke: none; }
 svg .marker { stroke: var(--bad); stroke-dasharray: 5 4; } svg .marker-label { fill: var(--bad); }
-.line.c1, .dot.c1 { stroke: var(--c1); } .line.c2, .dot.c2 { stroke: var(--c2); }
+.line.c0 { stroke: var(--soft); stroke-dasharray: 4 4; } .line.c1, .dot.c1 { stroke: var(--c1); } .line.c2, .dot.c2 { stroke: var(--c2); }
 .line.c3, .dot.c3 { stroke: var(--c3); } .line.c4, .dot.c4 { stroke: var(--c4); } .line.bad { stroke: var(--bad); }
 .area.c1, .bar.c1 { fill: var(--c1); } .area.c2, .bar.c2 { fill: var(--c2); } .area.c3, .bar.c3 { fill: var(--c3); }
 .area.c4, .bar.c4 { fill: var(--c4); } .bar.bad { fill: var(--bad); }
 svg .dot { fill: var(--card); stroke-width: 2; }
-.legend { display: flex; flex-wrap: wrap; gap: 4px 18px; font-size: 13px; color: var(--soft); margin: 0 0 6px 62px; }
+.legend { display: flex; flex-wrap: wrap; gap: 4px 18px; font-size: 13px; color: var(--soft); margin: 0 0 6px 52px; }
 .key { display: inline-block; width: 14px; height: 4px; border-radius: 2px; margin-right: 6px; vertical-align: middle; }
-.key.c1 { background: var(--c1); } .key.c2 { background: var(--c2); } .key.c3 { background: var(--c3); }
+.key.c0 { background: var(--soft); } .key.c1 { background: var(--c1); } .key.c2 { background: var(--c2); } .key.c3 { background: var(--c3); }
 .key.c4 { background: var(--c4); } .key.bad { background: var(--bad); }
 .fall { display: grid; grid-template-columns: max-content 1fr max-content; gap: 7px 14px; align-items: center;
   font-size: 14px; font-variant-numeric: tabular-nums; }

@@ -28,19 +28,28 @@ void RateSearch::Report(Trial trial) {
   if (!rate.has_value()) return;
   ++trials_;
   if (trial == Trial::kHeld) {
-    if (*rate == highest_held()) {
-      ++confirmations_;
-    } else {
-      held_.push_back(*rate);
-      confirmations_ = 0;
-    }
+    NoteHeld(*rate);
     return;
   }
   failed_ = *rate;
   client_limit_ = trial == Trial::kClientLimit;
   // A rate that fails to confirm had held by luck; those below it may still be right.
-  while (highest_held() >= failed_) held_.pop_back();
+  while (highest_held() >= failed_) {
+    held_.pop_back();
+    careful_ = true;
+  }
   confirmations_ = 0;
+}
+
+void RateSearch::NoteHeld(double rate) {
+  if (rate == highest_held()) {
+    ++confirmations_;
+  } else if (careful_ && rate != held_once_) {
+    held_once_ = rate;
+  } else {
+    held_.push_back(rate);
+    confirmations_ = careful_ ? kConfirmations : 0;
+  }
 }
 
 RateSearchResult RateSearch::Result() const {

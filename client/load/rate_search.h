@@ -3,7 +3,7 @@
 //   grow     from `first_rate`, times kGrowth, until a trial fails or `highest_rate` holds; down likewise if the first
 //   fails narrow   bisect, geometrically, until the two sides are within `resolution` of each other confirm  the
 //   highest rate that held has to hold again, kConfirmations times in a row; if it fails, it becomes the
-//            upper side, and the search narrows again below it
+//            upper side, and the search narrows again below it, and now wants every rate to hold twice
 //
 // Latency near a server's limit is noisy: a rate that held once may have been lucky, which is what confirming is for.
 // Pure: it says which rate to try, and is told what came of it.
@@ -54,6 +54,7 @@ class RateSearch {
 
  private:
   bool narrow_enough() const;
+  void NoteHeld(double rate);
   double highest_held() const { return held_.empty() ? 0 : held_.back(); }
 
   const RateSearchOptions options_;
@@ -61,6 +62,8 @@ class RateSearch {
   double failed_ = 0;          // The lowest that failed; 0: none yet.
   bool client_limit_ = false;  // failed_ is the client's doing.
   int confirmations_ = 0;      // Of the highest of held_.
+  bool careful_ = false;       // A rate failed to confirm, so one trial is not enough.
+  double held_once_ = 0;
   int trials_ = 0;
 };
 

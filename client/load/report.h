@@ -72,7 +72,7 @@ double QuantileMs(const Histogram& histogram, double quantile);
 bool IsGood(const LoadReport& report, const PointReport& point);
 // Whether that is so at every point, except where a search looks for rates that are too high.
 bool IsGood(const LoadReport& report);
-// Whether the client was the limit nowhere, with the same exception.
+// Whether the client was the limit nowhere; of a search, whether it was not what ended it.
 bool IsValid(const LoadReport& report);
 
 // "open loop, 500/s, Poisson arrivals" or "closed loop, concurrency 16".

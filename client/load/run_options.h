@@ -22,7 +22,7 @@ struct RunOptions {
   // Calls under way at any time, which bounds memory: beyond, sends are held back, and charged for it. >= `senders`.
   int max_in_flight = 1024;
 
-  RunPhases phases;
+  RunPhases phases = {};
   // Of the answers, sampled at random, warm-up included: 0 to 1.
   double verify_fraction = 0;
   // Of the calls, each at a random moment within `cancel_within` of its send: 0 to 1.

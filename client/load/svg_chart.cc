@@ -11,8 +11,8 @@ namespace flashcore {
 namespace {
 
 // The drawing, in its own units.
-constexpr double kWidth = 720;
-constexpr double kLeft = 62;
+constexpr double kWidth = 560;
+constexpr double kLeft = 56;
 constexpr double kRight = 16;
 constexpr double kTop = 12;
 constexpr double kBottom = 44;
@@ -197,9 +197,10 @@ std::string ToSvg(const Chart& chart) {
   for (const Series& series : chart.series) {
     if (series.kind == SeriesKind::kBars) AppendBars(series, frame, out);
   }
-  for (const Series& series : chart.series) {
-    if (series.kind != SeriesKind::kBars) AppendLine(series, frame, out);
-    if (series.kind == SeriesKind::kDots) AppendDots(series, frame, out);
+  // The first series is the one that matters most: on top.
+  for (auto series = chart.series.rbegin(); series != chart.series.rend(); ++series) {
+    if (series->kind != SeriesKind::kBars) AppendLine(*series, frame, out);
+    if (series->kind == SeriesKind::kDots) AppendDots(*series, frame, out);
   }
   for (const Marker& marker : chart.markers) AppendMarker(marker, frame, out);
   return out + "</svg>";

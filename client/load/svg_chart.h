@@ -33,7 +33,7 @@ enum class SeriesKind {
 
 struct Series {
   std::string name;   // In the legend.
-  std::string color;  // A CSS class of the page: "c1" to "c4", or "bad".
+  std::string color;  // A CSS class of the page: "c0" (grey) to "c4", or "bad".
   SeriesKind kind = SeriesKind::kLine;
   std::vector<std::pair<double, double>> points;  // In data units, by rising x.
   bool area = false;                              // Fill down to the bottom.
@@ -53,7 +53,7 @@ struct Chart {
   Axis y;
   std::vector<Series> series;
   std::vector<Marker> markers;
-  double height = 300;  // In the drawing's own units, of which it is 720 wide.
+  double height = 250;  // In the drawing's own units, of which it is 560 wide.
 };
 
 // Its legend, and an <svg> as wide as its container. Values out of an axis are drawn at its end.

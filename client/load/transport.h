@@ -18,7 +18,7 @@ struct CallPlan {
   // Also hand over the answer's tensors, which copies them. Their dtype, shape and size are checked in any case.
   bool keep_answer = false;
   // Cancel the call this long after its start if it has not ended by then.
-  std::optional<absl::Duration> cancel_after;
+  std::optional<absl::Duration> cancel_after = std::nullopt;
 };
 
 struct CallOutcome {

@@ -14,6 +14,7 @@
 #include "absl/strings/str_cat.h"
 #include "client/tensor.h"
 #include "client/verify/reference_check.h"
+#include "client/wire_types.h"
 #include "kernels/backends.h"
 
 namespace flashcore {
@@ -24,12 +25,9 @@ grpc::Status ToGrpc(const absl::Status& status) {
 }
 
 Tensor FromWire(const v1::Tensor& wire) {
-  const DType dtype = wire.dtype() == v1::DTYPE_FP32   ? DType::kFloat32
-                      : wire.dtype() == v1::DTYPE_BF16 ? DType::kBFloat16
-                                                       : DType::kFloat16;
-  return Tensor::Borrow({.dtype = dtype,
+  return Tensor::Borrow({.dtype = DTypeFromWire(wire.dtype()).value_or(DType::kFloat16),
                          .shape = {wire.shape().begin(), wire.shape().end()},
-                         .layout = wire.layout() == v1::LAYOUT_BSHD ? Layout::kBshd : Layout::kBhsd},
+                         .layout = LayoutFromWire(wire.layout())},
                         wire.data().data());
 }
 
@@ -72,6 +70,23 @@ class FakeServer::Service final : public v1::AttentionService::Service {
                       v1::AttendResponse* response) override {
     const grpc::Status computed = Compute(*request, *response);
     return computed.ok() && twist_ ? twist_(*context, *request, *response) : computed;
+  }
+
+  grpc::Status AttendStream(
+      grpc::ServerContext* context,
+      grpc::ServerReaderWriter<v1::AttendStreamResponse, v1::AttendStreamRequest>* stream) override {
+    v1::AttendStreamRequest request;
+    while (stream->Read(&request)) {
+      v1::AttendStreamResponse response;
+      response.set_id(request.id());
+      const grpc::Status answered = Attend(context, &request.request(), response.mutable_response());
+      if (!answered.ok()) {
+        response.mutable_error()->set_code(answered.error_code());
+        response.mutable_error()->set_message(answered.error_message());
+      }
+      if (!stream->Write(response)) break;
+    }
+    return grpc::Status::OK;
   }
 
   grpc::Status GetServerInfo(grpc::ServerContext* /*context*/, const v1::GetServerInfoRequest* /*request*/,

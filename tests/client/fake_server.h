@@ -14,7 +14,7 @@ namespace flashcore {
 
 class FakeServer {
  public:
-  // What Attend does after computing the right answer: changes it, or returns an error instead. Called on gRPC's
+  // What Attend, and AttendStream for each of its requests, does after computing the right answer: changes it, or returns an error instead. Called on gRPC's
   // threads, several at once.
   using Twist = std::function<grpc::Status(grpc::ServerContext&, const v1::AttendRequest&, v1::AttendResponse&)>;
 
