@@ -3,11 +3,16 @@
 #include <gtest/gtest.h>
 #include <sys/wait.h>
 
+#include <algorithm>
 #include <array>
+#include <chrono>
+#include <cstdint>
 #include <cstdio>
 #include <fstream>
+#include <iterator>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -75,6 +80,72 @@ TEST(LoadToolTest, JsonOnStandardOutputIsOnlyJson) {
   EXPECT_EQ(json["answered"], 20);
   EXPECT_EQ(json["good"], true);
   EXPECT_GT(json["latency_ms"]["p99"], 0);
+}
+
+nlohmann::json ReadJson(const std::string& path) {
+  std::ifstream file(path);
+  return nlohmann::json::parse(file);
+}
+
+TEST(LoadToolTest, ASweepIsWrittenEverywhere) {
+  const FakeServer server;
+  const std::string base = testing::TempDir() + "/flashcore_sweep_test";
+  const Outcome outcome =
+      Load(Target(server) + kSmallMix + "--mode=stream --concurrency=1:4:*2 --requests=30 --verify=1 --json=" + base +
+           ".json --csv=" + base + ".csv --html=" + base + ".html");
+  EXPECT_EQ(outcome.exit_code, 0) << outcome.output;
+  EXPECT_EQ(ReadJson(base + ".json")["points"].size(), 3U);
+  std::ifstream html(base + ".html");
+  const std::string page{std::istreambuf_iterator<char>(html), std::istreambuf_iterator<char>()};
+  EXPECT_THAT(page, AllOf(HasSubstr("<!doctype html>"), HasSubstr("Points")));
+  std::ifstream csv(base + ".csv");
+  const std::string table{std::istreambuf_iterator<char>(csv), std::istreambuf_iterator<char>()};
+  EXPECT_EQ(std::count(table.begin(), table.end(), '\n'), 4);
+}
+
+TEST(LoadToolTest, AnOpenLoopReportsBothLatencies) {
+  const FakeServer server;
+  const std::string path = testing::TempDir() + "/flashcore_open_loop_test.json";
+  const Outcome outcome =
+      Load(Target(server) + kSmallMix + "--rate=500 --arrivals=poisson --requests=200 --seed=5 --json=" + path);
+  EXPECT_EQ(outcome.exit_code, 0) << outcome.output;
+  EXPECT_THAT(outcome.output, AllOf(HasSubstr("open loop, 500/s, Poisson arrivals"), HasSubstr("seed 5"),
+                                    HasSubstr("from intended"), HasSubstr("from send")));
+  const nlohmann::json json = ReadJson(path);
+  EXPECT_EQ(json["answered"], 200);
+  EXPECT_GE(json["latency_ms"]["p99"], json["send_latency_ms"]["p99"]);
+}
+
+TEST(LoadToolTest, AServerThatStallsMakesNoInvalidRun) {
+  // One call at a time, and each takes the server 50 ms: of 100 calls due a second, 20 get through at most.
+  const FakeServer server([](grpc::ServerContext&, const auto&, auto&) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    return grpc::Status::OK;
+  });
+  const Outcome outcome =
+      Load(Target(server) + kSmallMix + "--rate=100 --max_in_flight=1 --requests=20 --wait_ready=30s");
+  EXPECT_EQ(outcome.exit_code, 0) << outcome.output;
+  EXPECT_THAT(outcome.output, AllOf(HasSubstr("the server did not keep up"), HasSubstr("20 answered")));
+}
+
+TEST(LoadToolTest, AMissingMetricsEndpointIsSaidAndNoFailure) {
+  const FakeServer server;
+  const Outcome outcome = Load(Target(server) + kSmallMix + "--requests=5 --metrics=127.0.0.1:1");
+  EXPECT_EQ(outcome.exit_code, 0) << outcome.output;
+  EXPECT_THAT(outcome.output, HasSubstr("no metrics: 127.0.0.1:1"));
+}
+
+TEST(LoadToolTest, MemoryStaysFlatWhateverTheNumberOfRequests) {
+  const FakeServer server;
+  const std::string path = testing::TempDir() + "/flashcore_memory_test.json";
+  for (const char* mode : {"unary", "stream"}) {
+    const Outcome outcome =
+        Load(Target(server) + "--mix=1,1,1,8 --warmup=300ms --requests=20000 --concurrency=16 --mode=" + mode +
+             " --json=" + path);
+    EXPECT_EQ(outcome.exit_code, 0) << outcome.output;
+    // What remains are the histograms and gRPC's own pools; 20,000 requests that kept 1 KiB each would be 20 MiB.
+    EXPECT_LT(ReadJson(path)["client"]["memory_growth_bytes"].get<int64_t>(), 16 << 20) << mode;
+  }
 }
 
 TEST(LoadToolTest, WrongAnswersFailTheRun) {
