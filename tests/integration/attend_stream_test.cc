@@ -111,6 +111,39 @@ TEST(AttendStreamTest, ReadsNoMoreThanItsBound) {
   for (const auto& [id, answer] : answers) EXPECT_LE(answer.timing().batch_size(), 2) << "id " << id;
 }
 
+TEST(AttendStreamTest, HoldsNoMoreThanItsBoundForAClientThatNeverReads) {
+  constexpr int kBound = 4;
+  ServerProcess server({"--backend=passthrough", "--allow_passthrough", "--max_stream_in_flight=4"});
+  // Staging memory: 0.75 MiB of inputs until it is computed, 0.25 MiB of output until gRPC has sent it.
+  const ProblemSpec spec = {
+      .dtype = DType::kFloat16, .num_qo_heads = 8, .q_len = 256, .head_dim = 64, .return_lse = false};
+  constexpr double kOutputBytes = 256 * 1024;
+  constexpr double kRequestBytes = 4 * kOutputBytes;
+  const auto stub = v1::AttentionService::NewStub(server.Connect());
+  grpc::ClientContext context;
+  const auto stream = stub->AttendStream(&context);
+  std::thread writer([&] {
+    const v1::AttendStreamRequest request = StreamRequest(1, spec);
+    // Far more than the connection's windows hold. Fails when the stream is cancelled.
+    for (int i = 0; i < 256 && stream->Write(request); ++i) {
+    }
+  });
+  server.WaitForMetric("flashcore_in_flight_bytes", kBound * kOutputBytes);
+  // What another client asks for meanwhile is answered, and gives the stream time to grow beyond its bound.
+  const auto neighbour = v1::AttentionService::NewStub(server.Connect());
+  for (int i = 0; i < 50; ++i) {
+    grpc::ClientContext neighbour_context;
+    v1::AttendResponse response;
+    EXPECT_TRUE(neighbour->Attend(&neighbour_context, ToRequest(SmallSpec(1)), &response).ok());
+    // One more: what gRPC is about to let go of. And the neighbour's own.
+    EXPECT_LE(server.Metric("flashcore_in_flight_bytes"), (kBound + 1) * kRequestBytes);
+  }
+  context.TryCancel();
+  writer.join();
+  EXPECT_EQ(stream->Finish().error_code(), grpc::StatusCode::CANCELLED);
+  server.WaitForMetricAtMost("flashcore_in_flight_bytes", 0);
+}
+
 TEST(AttendStreamTest, LeavesNothingBehindWhenTheClientGoes) {
   ServerProcess server({"--backend=reference"});
   const auto blocker = testing::OccupyLane(server);
