@@ -40,7 +40,7 @@ void AddCounters(Families& families, const GpuSnapshot& snapshot) {
     states.push_back({{{"source", status.name}, {"state", std::string(SourceStateName(status.state))}}, 1});
   }
   AppendGauge(
-      families, "flashcore_gpu_counter_source_info",
+      families, "flashcore_gpu_metrics_source_info",
       "Always 1; the labels say how it stands with each source of counters: active, standby, permission_denied, "
       "unavailable or failed.",
       states);

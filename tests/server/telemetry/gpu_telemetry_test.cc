@@ -45,8 +45,8 @@ TEST_F(GpuTelemetryTest, TheRatiosCarryTheirSource) {
   EXPECT_EQ(SampleValue(text, R"(flashcore_tensor_core_utilization_ratio{device="3",source="cupti"})"), 0.5);
   EXPECT_EQ(SampleValue(text, R"(flashcore_sm_active_ratio{device="3",source="cupti"})"), 0.75);
   EXPECT_EQ(SampleValue(text, R"(flashcore_dram_utilization_ratio{device="3",source="cupti"})"), 0.125);
-  EXPECT_EQ(SampleValue(text, R"(flashcore_gpu_counter_source_info{device="3",source="cupti",state="active"})"), 1);
-  EXPECT_EQ(SampleValue(text, R"(flashcore_gpu_counter_source_info{device="3",source="nvml",state="standby"})"), 1);
+  EXPECT_EQ(SampleValue(text, R"(flashcore_gpu_metrics_source_info{device="3",source="cupti",state="active"})"), 1);
+  EXPECT_EQ(SampleValue(text, R"(flashcore_gpu_metrics_source_info{device="3",source="nvml",state="standby"})"), 1);
 }
 
 TEST_F(GpuTelemetryTest, ARefusedPermissionIsAGaugeAndTheNextSourceIsRead) {
@@ -55,7 +55,7 @@ TEST_F(GpuTelemetryTest, ARefusedPermissionIsAGaugeAndTheNextSourceIsRead) {
   telemetry_->Sample();
   const std::string text = Text();
   EXPECT_EQ(
-      SampleValue(text, R"(flashcore_gpu_counter_source_info{device="3",source="cupti",state="permission_denied"})"),
+      SampleValue(text, R"(flashcore_gpu_metrics_source_info{device="3",source="cupti",state="permission_denied"})"),
       1);
   EXPECT_EQ(SampleValue(text, R"(flashcore_tensor_core_utilization_ratio{device="3",source="nvml"})"), 0.25);
 }
