@@ -120,5 +120,13 @@ TEST(WorkloadTest, RequestsThatTheReferenceRefusesHaveNoExpectedAnswer) {
   EXPECT_EQ(workload.total_bytes(), (3 * 8 + 2 * 2 * 8) * 8 * 2 + 3 * 2 * 2 * 8 * 2);
 }
 
+TEST(MixTest, TheExampleFileIsAMix) {
+  const std::vector<MixEntry> mix = LoadMix("@" FLASHCORE_EXAMPLE_MIX).value();
+  ASSERT_EQ(mix.size(), 5U);
+  EXPECT_EQ(mix[0].num_kv_heads, 8);
+  EXPECT_EQ(mix[0].kv_len, 4096);
+  EXPECT_EQ(mix[4].options.window_left, 128);
+}
+
 }  // namespace
 }  // namespace flashcore
