@@ -10,7 +10,7 @@ FLASHCORE_BUILD_PACKAGES=(
 # shellcheck disable=SC2034
 FLASHCORE_TEST_PACKAGES=(
   libbenchmark-dev libgmock-dev libgtest-dev
-  python3 python3-grpcio python3-numpy python3-protobuf python3-yaml
+  prometheus python3 python3-grpcio python3-numpy python3-protobuf python3-yaml
 )
 # shellcheck disable=SC2034
 FLASHCORE_CI_PACKAGES=(
@@ -51,6 +51,12 @@ flashcore_install_packages() (
     [[ -t 0 ]] || as_root=(sudo -n)
   fi
   echo "installing ${#missing[@]} distribution packages: ${missing[*]}"
+  # The tests start Prometheus themselves; its package would have one serve on this machine from now on.
+  local unit=/etc/systemd/system/prometheus.service
+  if [[ " ${missing[*]} " == *" prometheus "* && -d /run/systemd/system && ! -e "$unit" ]]; then
+    echo "prometheus.service is masked: 'systemctl unmask prometheus' if you want it to run"
+    "${as_root[@]}" ln -s /dev/null "$unit"
+  fi
   local apt=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -o Dpkg::Use-Pty=0
     -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3)
   # A machine whose lists are fresh enough needs no update; a bare one has no lists at all.
