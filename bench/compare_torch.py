@@ -135,7 +135,7 @@ def in_context(slice_context):
 def open_backends(arguments, slice_context):
     """By kernel, for one shape: what a backend keeps for each captured graph ends with it."""
     if slice_context is not None:
-        # Outputs are checked outside of the slice, and a kernel is loaded into each context by itself.
+        # Outputs are checked outside of the slice: have the kernels loaded there as well.
         for kernel in arguments.kernels:
             flashcore.Backend(arguments.library, kernel).close()
     with in_context(slice_context):
