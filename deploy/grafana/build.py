@@ -15,6 +15,7 @@ import runbook
 import service
 
 HERE = pathlib.Path(__file__).resolve().parent
+INSTANCES = "label_values(flashcore_build_info, instance)"
 
 
 def overview():
@@ -22,7 +23,7 @@ def overview():
         grafana.variable("datasource", "Data source", "datasource", query="prometheus", current={}, refresh=1),
         grafana.variable("instance", "Instance", "query", datasource=grafana.DATASOURCE, refresh=2, sort=1, multi=True,
                          includeAll=True, allValue=".+", current={"text": "All", "value": "$__all"},
-                         query={"query": "label_values(flashcore_build_info, instance)", "refId": "instances"}),
+                         regex="", definition=INSTANCES, query={"query": INSTANCES, "refId": "instances"}),
     ]
     links = [{"type": "link", "title": "Runbook", "icon": "doc", "url": runbook.URL, "targetBlank": True,
               "tooltip": "What each alert means and what to do"}]

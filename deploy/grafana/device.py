@@ -32,7 +32,7 @@ def busy():
         lines("Power", "At the limit, clocks are lowered: then power is what bounds compute.", 6, "watt",
               gauge("flashcore_gpu_power_watts"), bound(f"max(flashcore_gpu_power_limit_watts{{{SELECTED}}})", "limit")),
         lines("Work done", "Floating-point operations per second of requests, by device: 4 * head_dim per visible "
-              "query-key pair and query head.", 8, "FLOPS",
+              "query-key pair and query head.", 8, "flops",
               query(f"sum by (instance, device) (rate(flashcore_device_flops_total{{{SELECTED}}}{RATE}))",
                     "{{instance}} device {{device}}"),
               query(f"sum(rate(flashcore_flops_total{{{SELECTED}}}{RATE}))", "all")),

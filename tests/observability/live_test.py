@@ -30,7 +30,7 @@ import prometheus
 PROMTOOL = shutil.which("promtool")
 SERVICE = "flashcore.v1.AttentionService"
 # How long Prometheus may take to know everything. Usually a few seconds: three scrapes and as many evaluations.
-ANSWER_SECONDS = 180
+ANSWER_SECONDS = 90
 ASK_AGAIN_SECONDS = 0.5
 CALL_SECONDS = 30
 # A server that computes on a GPU has these, or telling about it is broken.
