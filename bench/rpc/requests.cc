@@ -55,7 +55,7 @@ grpc::ByteBuffer EncodeRequest(const Problem& problem) {
   return {&slice, 1};
 }
 
-grpc::ByteBuffer EncodeStreamRequest(uint64_t id, grpc::ByteBuffer request) {
+grpc::ByteBuffer EncodeStreamRequest(uint64_t id, const grpc::ByteBuffer& request) {
   constexpr size_t kMaxVarintBytes = 10;
   std::array<uint8_t, 4 * kMaxVarintBytes> head = {};
   uint8_t* end = CodedOutputStream::WriteVarint32ToArray(kIdTag, head.data());

@@ -25,7 +25,7 @@ Problem MakeProblem(Payload payload);
 grpc::ByteBuffer EncodeRequest(const Problem& problem);
 
 // An AttendStreamRequest around `request`, whose bytes are shared and not copied.
-grpc::ByteBuffer EncodeStreamRequest(uint64_t id, grpc::ByteBuffer request);
+grpc::ByteBuffer EncodeStreamRequest(uint64_t id, const grpc::ByteBuffer& request);
 
 // The id that an AttendStreamResponse begins with, as every writer of protobuf has it; nullopt if it does not.
 std::optional<uint64_t> LeadingId(grpc::ByteBuffer& answer);
