@@ -1,9 +1,9 @@
 #include "server/telemetry/cpu_telemetry.h"
 
 #include <sched.h>
-#include <time.h>
 
 #include <algorithm>
+#include <ctime>
 #include <utility>
 
 #include "server/telemetry/family.h"

@@ -34,7 +34,7 @@ std::optional<double> ToRatio(double percent) {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<CuptiHost>> CuptiHost::Create(std::shared_ptr<const CuptiLibrary> library,
+absl::StatusOr<std::unique_ptr<CuptiHost>> CuptiHost::Create(const std::shared_ptr<const CuptiLibrary>& library,
                                                              const std::string& chip,
                                                              absl::Span<const uint8_t> availability) {
   std::string refusals;

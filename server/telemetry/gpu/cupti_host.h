@@ -22,7 +22,7 @@ class CuptiHost {
   // Tries the names that chips have for our metrics, best first, and takes the first that schedule in one pass; a chip
   // without DRAM of its own goes without it. `availability` is what the driver leaves to us, empty for everything.
   // UNIMPLEMENTED: CUPTI does not know the chip, or nothing schedules.
-  static absl::StatusOr<std::unique_ptr<CuptiHost>> Create(std::shared_ptr<const CuptiLibrary> library,
+  static absl::StatusOr<std::unique_ptr<CuptiHost>> Create(const std::shared_ptr<const CuptiLibrary>& library,
                                                            const std::string& chip,
                                                            absl::Span<const uint8_t> availability);
   ~CuptiHost();

@@ -22,7 +22,7 @@ enum MemoryErrorType : unsigned { kCorrected = 0, kUncorrected = 1 };
 enum EccCounterType : unsigned { kSinceDriverLoad = 0 };
 enum GpmMetricId : unsigned { kGpmSmUtil = 2, kGpmAnyTensorUtil = 5, kGpmDramBandwidthUtil = 10 };
 
-inline constexpr unsigned long long kEventXidCriticalError = 8;
+inline constexpr uint64_t kEventXidCriticalError = 8;
 inline constexpr unsigned kNameBufferBytes = 96;  // NVML's own bound for names, UUIDs and versions.
 inline constexpr unsigned kGpmVersion = 1;
 inline constexpr unsigned kGpmSupportVersion = 1;
@@ -33,15 +33,15 @@ struct Utilization {
 };
 
 struct Memory {
-  unsigned long long total_bytes;
-  unsigned long long free_bytes;
-  unsigned long long used_bytes;
+  uint64_t total_bytes;
+  uint64_t free_bytes;
+  uint64_t used_bytes;
 };
 
 struct EventData {
   Device device;
-  unsigned long long event_type;
-  unsigned long long event_data;  // The XID.
+  uint64_t event_type;
+  uint64_t event_data;  // The XID.
   unsigned gpu_instance_id;
   unsigned compute_instance_id;
 };
@@ -81,16 +81,16 @@ struct Functions {
   Return (*memory)(Device, Memory*);
   Return (*power_milliwatts)(Device, unsigned*);
   Return (*power_limit_milliwatts)(Device, unsigned*);
-  Return (*energy_millijoules)(Device, unsigned long long*);
+  Return (*energy_millijoules)(Device, uint64_t*);
   Return (*clock_megahertz)(Device, ClockType, unsigned*);
   Return (*max_clock_megahertz)(Device, ClockType, unsigned*);
   Return (*temperature_celsius)(Device, TemperatureSensor, unsigned*);
-  Return (*throttle_reasons)(Device, unsigned long long*);
+  Return (*throttle_reasons)(Device, uint64_t*);
   Return (*pcie_kib_per_second)(Device, PcieCounter, unsigned*);
-  Return (*ecc_errors)(Device, MemoryErrorType, EccCounterType, unsigned long long*);
+  Return (*ecc_errors)(Device, MemoryErrorType, EccCounterType, uint64_t*);
   Return (*event_set_create)(EventSet*);
   Return (*event_set_free)(EventSet);
-  Return (*register_events)(Device, unsigned long long, EventSet);
+  Return (*register_events)(Device, uint64_t, EventSet);
   Return (*event_set_wait)(EventSet, EventData*, unsigned);
   Return (*gpm_support)(Device, GpmSupport*);
   Return (*gpm_sample_alloc)(GpmSample*);

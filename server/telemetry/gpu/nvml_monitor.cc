@@ -29,7 +29,7 @@ std::optional<double> Scaled(const std::optional<Value>& value, double scale) {
   return static_cast<double>(*value) * scale;
 }
 
-std::optional<int64_t> Signed(const std::optional<unsigned long long>& value) {
+std::optional<int64_t> Signed(const std::optional<uint64_t>& value) {
   if (!value.has_value()) return std::nullopt;
   return static_cast<int64_t>(*value);
 }
@@ -122,8 +122,7 @@ class NvmlMonitor : public DeviceMonitor {
   void ReadPower(DeviceReading& reading) const {
     reading.power_watts = Scaled(Get<unsigned>(functions_.power_milliwatts, device_), kWattsPerMilliwatt);
     reading.power_limit_watts = Scaled(Get<unsigned>(functions_.power_limit_milliwatts, device_), kWattsPerMilliwatt);
-    reading.energy_joules =
-        Scaled(Get<unsigned long long>(functions_.energy_millijoules, device_), kJoulesPerMillijoule);
+    reading.energy_joules = Scaled(Get<uint64_t>(functions_.energy_millijoules, device_), kJoulesPerMillijoule);
     reading.temperature_celsius = Scaled(Get<unsigned>(functions_.temperature_celsius, device_, nvml::kGpuSensor), 1.0);
   }
 
@@ -137,7 +136,7 @@ class NvmlMonitor : public DeviceMonitor {
     reading.sm_max_clock_hertz = Clock(functions_.max_clock_megahertz, nvml::kSmClock);
     reading.memory_clock_hertz = Clock(functions_.clock_megahertz, nvml::kMemoryClock);
     reading.memory_max_clock_hertz = Clock(functions_.max_clock_megahertz, nvml::kMemoryClock);
-    reading.throttle_reasons = Get<unsigned long long>(functions_.throttle_reasons, device_);
+    reading.throttle_reasons = Get<uint64_t>(functions_.throttle_reasons, device_);
   }
 
   void ReadPcie(DeviceReading& reading) const {
@@ -150,7 +149,7 @@ class NvmlMonitor : public DeviceMonitor {
 
   void ReadErrors(DeviceReading& reading) {
     const auto ecc = [this](nvml::MemoryErrorType type) {
-      return Signed(Get<unsigned long long>(functions_.ecc_errors, device_, type, nvml::kSinceDriverLoad));
+      return Signed(Get<uint64_t>(functions_.ecc_errors, device_, type, nvml::kSinceDriverLoad));
     };
     reading.ecc_corrected_errors = ecc(nvml::kCorrected);
     reading.ecc_uncorrected_errors = ecc(nvml::kUncorrected);

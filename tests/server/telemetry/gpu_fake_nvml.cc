@@ -54,7 +54,7 @@ Return nvmlDeviceGetUtilizationRates(Device /*device*/, flashcore::nvml::Utiliza
   return fake_nvml.reading;
 }
 Return nvmlDeviceGetMemoryInfo(Device /*device*/, flashcore::nvml::Memory* out) {
-  *out = {.total_bytes = 24ULL << 30, .free_bytes = 20ULL << 30, .used_bytes = 4ULL << 30};
+  *out = {.total_bytes = uint64_t{24} << 30, .free_bytes = uint64_t{20} << 30, .used_bytes = uint64_t{4} << 30};
   return fake_nvml.reading;
 }
 Return nvmlDeviceGetPowerUsage(Device /*device*/, unsigned* out) {
@@ -74,7 +74,7 @@ Return nvmlDeviceGetTemperature(Device /*device*/, unsigned /*sensor*/, unsigned
   return fake_nvml.reading;
 }
 // The name before the driver renamed it.
-Return nvmlDeviceGetCurrentClocksThrottleReasons(Device /*device*/, unsigned long long* out) {
+Return nvmlDeviceGetCurrentClocksThrottleReasons(Device /*device*/, uint64_t* out) {
   *out = 0b10'0100;
   return fake_nvml.reading;
 }
@@ -82,7 +82,7 @@ Return nvmlDeviceGetPcieThroughput(Device /*device*/, unsigned counter, unsigned
   *out = counter == flashcore::nvml::kPcieReceived ? 1000 : 2000;
   return fake_nvml.reading;
 }
-Return nvmlDeviceGetTotalEccErrors(Device /*device*/, unsigned type, unsigned /*counter*/, unsigned long long* out) {
+Return nvmlDeviceGetTotalEccErrors(Device /*device*/, unsigned type, unsigned /*counter*/, uint64_t* out) {
   *out = type == flashcore::nvml::kCorrected ? 3 : 0;
   return fake_nvml.reading;
 }
@@ -92,9 +92,7 @@ Return nvmlEventSetCreate(EventSet* set) {
   return flashcore::nvml::kSuccess;
 }
 Return nvmlEventSetFree(EventSet /*set*/) { return flashcore::nvml::kSuccess; }
-Return nvmlDeviceRegisterEvents(Device /*device*/, unsigned long long /*types*/, EventSet /*set*/) {
-  return fake_nvml.reading;
-}
+Return nvmlDeviceRegisterEvents(Device /*device*/, uint64_t /*types*/, EventSet /*set*/) { return fake_nvml.reading; }
 Return nvmlEventSetWait_v2(EventSet /*set*/, flashcore::nvml::EventData* out, unsigned /*timeout_ms*/) {
   if (fake_nvml.xids.empty()) return flashcore::nvml::kTimeout;
   *out = {};

@@ -14,7 +14,7 @@ struct FakeNvml {
   nvml::Return gpm_sample = nvml::kSuccess;  // Of nvmlGpmSampleGet.
   nvml::Return gpm_dram = nvml::kSuccess;    // Of GPM's DRAM metric alone.
   bool has_gpm = true;
-  std::vector<unsigned long long> xids;  // Events to come.
+  std::vector<uint64_t> xids;  // Events to come.
 
   int initialised = 0;  // Calls of nvmlInit less calls of nvmlShutdown.
   int gpm_samples = 0;  // Allocated and not freed.
