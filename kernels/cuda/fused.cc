@@ -3,17 +3,18 @@
 namespace flashcore::cuda {
 
 FusedKernelEntry FindFusedKernel(int head_dim, TileKind kind, Element element) {
+  const bool tall = kind == TileKind::kWide || kind == TileKind::kMid;
   switch (head_dim) {
     case 32:
-      return FusedKernel32(kind, element);
+      return tall ? FusedTall32(kind, element) : FusedNarrow32(kind, element);
     case 64:
-      return FusedKernel64(kind, element);
+      return tall ? FusedTall64(kind, element) : FusedNarrow64(kind, element);
     case 96:
-      return FusedKernel96(kind, element);
+      return tall ? FusedTall96(kind, element) : FusedNarrow96(kind, element);
     case 128:
-      return FusedKernel128(kind, element);
+      return tall ? FusedTall128(kind, element) : FusedNarrow128(kind, element);
     default:
-      return FusedKernel256(kind, element);
+      return tall ? FusedTall256(kind, element) : FusedNarrow256(kind, element);
   }
 }
 

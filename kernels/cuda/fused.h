@@ -17,12 +17,19 @@ struct FusedKernelEntry {
   cudaError_t (*launch)(const FusedBatch<kFullBatch>& batch, int grid, cudaStream_t stream);
 };
 
-// Of one head_dim; each in its own source, for the build's sake. Constant.
-FusedKernelEntry FusedKernel32(TileKind kind, Element element);
-FusedKernelEntry FusedKernel64(TileKind kind, Element element);
-FusedKernelEntry FusedKernel96(TileKind kind, Element element);
-FusedKernelEntry FusedKernel128(TileKind kind, Element element);
-FusedKernelEntry FusedKernel256(TileKind kind, Element element);
+// Of one head_dim, kWide and kMid...
+FusedKernelEntry FusedTall32(TileKind kind, Element element);
+FusedKernelEntry FusedTall64(TileKind kind, Element element);
+FusedKernelEntry FusedTall96(TileKind kind, Element element);
+FusedKernelEntry FusedTall128(TileKind kind, Element element);
+FusedKernelEntry FusedTall256(TileKind kind, Element element);
+
+// ...and kShort and kNarrow; each in its own source, for the build's sake. Constant.
+FusedKernelEntry FusedNarrow32(TileKind kind, Element element);
+FusedKernelEntry FusedNarrow64(TileKind kind, Element element);
+FusedKernelEntry FusedNarrow96(TileKind kind, Element element);
+FusedKernelEntry FusedNarrow128(TileKind kind, Element element);
+FusedKernelEntry FusedNarrow256(TileKind kind, Element element);
 
 // `head_dim` is one of kNativeHeadDims; `element` has 16 bits.
 FusedKernelEntry FindFusedKernel(int head_dim, TileKind kind, Element element);

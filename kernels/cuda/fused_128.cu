@@ -2,6 +2,6 @@
 
 namespace flashcore::cuda {
 
-FusedKernelEntry FusedKernel128(TileKind kind, Element element) { return FusedEntry<128>(kind, element); }
+FusedKernelEntry FusedTall128(TileKind kind, Element element) { return FusedTallEntry<128>(kind, element); }
 
 }  // namespace flashcore::cuda

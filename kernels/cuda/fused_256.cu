@@ -2,6 +2,6 @@
 
 namespace flashcore::cuda {
 
-FusedKernelEntry FusedKernel256(TileKind kind, Element element) { return FusedEntry<256>(kind, element); }
+FusedKernelEntry FusedTall256(TileKind kind, Element element) { return FusedTallEntry<256>(kind, element); }
 
 }  // namespace flashcore::cuda

@@ -2,6 +2,6 @@
 
 namespace flashcore::cuda {
 
-FusedKernelEntry FusedKernel32(TileKind kind, Element element) { return FusedEntry<32>(kind, element); }
+FusedKernelEntry FusedTall32(TileKind kind, Element element) { return FusedTallEntry<32>(kind, element); }
 
 }  // namespace flashcore::cuda

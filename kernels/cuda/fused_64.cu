@@ -2,6 +2,6 @@
 
 namespace flashcore::cuda {
 
-FusedKernelEntry FusedKernel64(TileKind kind, Element element) { return FusedEntry<64>(kind, element); }
+FusedKernelEntry FusedTall64(TileKind kind, Element element) { return FusedTallEntry<64>(kind, element); }
 
 }  // namespace flashcore::cuda

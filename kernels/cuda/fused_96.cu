@@ -2,6 +2,6 @@
 
 namespace flashcore::cuda {
 
-FusedKernelEntry FusedKernel96(TileKind kind, Element element) { return FusedEntry<96>(kind, element); }
+FusedKernelEntry FusedTall96(TileKind kind, Element element) { return FusedTallEntry<96>(kind, element); }
 
 }  // namespace flashcore::cuda

@@ -12,11 +12,11 @@
 #include <cstdint>
 
 #include "kernels/cuda/descriptor.h"
+#include "kernels/cuda/divisor.h"
 
 namespace flashcore::cuda {
 
-// A row's weights may grow to two to the power of this before its maximum is moved: 16-bit floats hold them as
-// precisely.
+// A row's weights may grow to two to the power of this before its origin is moved (online_softmax.cuh).
 inline constexpr float kHeadroomLog2 = 8.0F;
 
 // Bound on q_len, kv_len, keys_before and keys_after, so that sums of three fit in 32 bits.
@@ -47,9 +47,12 @@ struct FusedProblem {
   int32_t units_per_section;
   int32_t splits;
   int32_t keys_per_split;  // A multiple of TileConfig::Keys().
+  Divisor by_group;
+  Divisor by_kv_heads;
+  Divisor by_splits;
+  Divisor by_units;  // Of a section, if there is only one.
   // With x = Q K^T, divided out here because the kernels have no register to spare for it:
   float scale_log2;      // sm_scale * log2(e): a weight is 2^(x * scale_log2 - ...).
-  float headroom;        // How far x may pass the running maximum before that is moved.
   float cap_exponent;    // 2 * scale_log2 / logits_soft_cap; 0: no cap.
   float cap_over_scale;  // logits_soft_cap / sm_scale.
 };

@@ -1,4 +1,6 @@
-// Makes a head_dim's fused kernels into entries. Included by one source for each head_dim.
+// Makes a head_dim's fused kernels into entries. Included by two sources for each head_dim: tall tiles are compiled
+// with an assembler that keeps the order of the source (CMakeLists.txt), narrow ones, whose main loops are short, are
+// not.
 #ifndef FLASHCORE_KERNELS_CUDA_FUSED_ENTRY_CUH_
 #define FLASHCORE_KERNELS_CUDA_FUSED_ENTRY_CUH_
 
@@ -56,16 +58,15 @@ FusedKernelEntry FusedEntry(Element element) {
 }
 
 template <int kHeadDim>
-FusedKernelEntry FusedEntry(TileKind kind, Element element) {
-  switch (kind) {
-    case TileKind::kWide:
-      return FusedEntry<kHeadDim, TileKind::kWide>(element);
-    case TileKind::kMid:
-      return FusedEntry<kHeadDim, TileKind::kMid>(element);
-    case TileKind::kNarrow:
-      break;
-  }
-  return FusedEntry<kHeadDim, TileKind::kNarrow>(element);
+FusedKernelEntry FusedTallEntry(TileKind kind, Element element) {
+  return kind == TileKind::kWide ? FusedEntry<kHeadDim, TileKind::kWide>(element)
+                                 : FusedEntry<kHeadDim, TileKind::kMid>(element);
+}
+
+template <int kHeadDim>
+FusedKernelEntry FusedNarrowEntry(TileKind kind, Element element) {
+  return kind == TileKind::kShort ? FusedEntry<kHeadDim, TileKind::kShort>(element)
+                                  : FusedEntry<kHeadDim, TileKind::kNarrow>(element);
 }
 
 }  // namespace flashcore::cuda

@@ -18,9 +18,9 @@
 
 namespace flashcore::cuda {
 
-// A row's sums over some keys, relative to 2^(max * scale_log2); OnlineSoftmax says why there are two.
+// A row's sums over some keys, relative to 2^origin; OnlineSoftmax says why there are two.
 struct alignas(16) RowShare {
-  float max;
+  float origin;
   float sum;
   float exact_sum;
 };
@@ -32,14 +32,14 @@ __device__ inline float Normaliser(float sum) { return sum == 0.0F ? 0.0F : __fd
 // A chunk of O being put together from shares, in 8 columns.
 struct MergedChunk {
   static constexpr int kColumns = kVectorBytes / 2;
-  float max = -INFINITY;
+  float origin = kNoOrigin;
   float sum = 0.0F;
   float exact_sum = 0.0F;
   float out[kColumns] = {};
 
-  // The part of a share that counts once all shares' `max` are known.
-  __device__ void Add(const RowShare& share, const float4& low, const float4& high, float scale_log2) {
-    const float factor = Exp2((share.max - Origin(max)) * scale_log2);
+  // The part of a share that counts once all shares' origins are known.
+  __device__ void Add(const RowShare& share, const float4& low, const float4& high) {
+    const float factor = Exp2(share.origin - OriginOrZero(origin));
     sum += factor * share.sum;
     exact_sum += factor * share.exact_sum;
     const float columns[kColumns] = {low.x, low.y, low.z, low.w, high.x, high.y, high.z, high.w};
@@ -70,7 +70,7 @@ __device__ inline void WriteLse(const FusedProblem& problem, const FusedWork& wo
   const int64_t head =
       (static_cast<int64_t>(work.batch) * problem.num_kv_heads + work.kv_head) * problem.group + at.head_in_group;
   problem.lse[head * problem.q_len + at.query] =
-      share.sum == 0.0F ? -INFINITY : (share.max * problem.scale_log2 + __log2f(share.exact_sum)) * kLn2;
+      share.sum == 0.0F ? -INFINITY : (share.origin + __log2f(share.exact_sum)) * kLn2;
 }
 
 // One warp has all keys of its rows: normalise, turn fragments into rows through this warp's part of `shared`, store.
@@ -78,8 +78,8 @@ template <typename T, TileConfig kConfig, int kRowBlocks, int kColumnTiles>
 __device__ void WriteRows(const FusedProblem& problem, const FusedWork& work, const OnlineSoftmax<kRowBlocks>& softmax,
                           const float (&out)[kRowBlocks][kColumnTiles][4], unsigned char* shared) {
   using Row = SharedRow<kConfig.head_dim>;
-  const int lane = static_cast<int>(threadIdx.x) % kWarpSize;
-  const int warp_row = static_cast<int>(threadIdx.x) / kWarpSize * kConfig.rows_per_warp;
+  const int lane = ThreadIndex() % kWarpSize;
+  const int warp_row = ThreadIndex() / kWarpSize * kConfig.rows_per_warp;
   unsigned char* rows = shared + warp_row * Row::kBytes;
 #pragma unroll
   for (int block = 0; block < kRowBlocks; ++block) {
@@ -93,7 +93,7 @@ __device__ void WriteRows(const FusedProblem& problem, const FusedWork& work, co
             Pack<T>(out[block][column][2 * side] * factor, out[block][column][2 * side + 1] * factor);
       }
       const int unit_row = work.first_row + warp_row + row;
-      const RowShare share = {softmax.max[block][side], softmax.Sum(block, side), softmax.ExactSum(block, side)};
+      const RowShare share = {softmax.origin[block][side], softmax.Sum(block, side), softmax.ExactSum(block, side)};
       if (lane % 4 == 0 && unit_row < problem.rows_per_unit) WriteLse(problem, work, unit_row, share);
     }
   }
@@ -122,10 +122,12 @@ struct ShareTable {
   RowShare* rows;
   int pitch;
 
-  __device__ void MaxInto(MergedChunk& chunk, int row) const { chunk.max = fmaxf(chunk.max, rows[row].max); }
-  __device__ void SumInto(MergedChunk& chunk, int row, int column, float scale_log2) const {
+  __device__ void OriginInto(MergedChunk& chunk, int row) const {
+    chunk.origin = fmaxf(chunk.origin, rows[row].origin);
+  }
+  __device__ void SumInto(MergedChunk& chunk, int row, int column) const {
     const auto* columns = reinterpret_cast<const float4*>(out + row * pitch + column);
-    chunk.Add(rows[row], columns[0], columns[1], scale_log2);
+    chunk.Add(rows[row], columns[0], columns[1]);
   }
 };
 
@@ -151,12 +153,12 @@ __device__ void MergeShares(const FusedProblem& problem, const FusedWork& work, 
   constexpr int kChunks = SharedRow<kConfig.head_dim>::kChunks;
   const int valid_rows = min(kConfig.Rows(), problem.rows_per_unit - work.first_row);
 #pragma unroll 1
-  for (int item = static_cast<int>(threadIdx.x); item < valid_rows * kChunks; item += kConfig.Threads()) {
+  for (int item = ThreadIndex(); item < valid_rows * kChunks; item += kConfig.Threads()) {
     const int row = item / kChunks;
     const int column = item % kChunks * MergedChunk::kColumns;
     MergedChunk chunk;
-    for (int i = 0; i < count; ++i) share(i).MaxInto(chunk, row);
-    for (int i = 0; i < count; ++i) share(i).SumInto(chunk, row, column, problem.scale_log2);
+    for (int i = 0; i < count; ++i) share(i).OriginInto(chunk, row);
+    for (int i = 0; i < count; ++i) share(i).SumInto(chunk, row, column);
     take(row, column, chunk);
   }
 }
@@ -165,7 +167,7 @@ template <typename T>
 __device__ void StoreChunk(const FusedProblem& problem, const FusedWork& work, int row, int column,
                            const MergedChunk& chunk) {
   const int unit_row = work.first_row + row;
-  if (column == 0) WriteLse(problem, work, unit_row, {chunk.max, chunk.sum, chunk.exact_sum});
+  if (column == 0) WriteLse(problem, work, unit_row, {chunk.origin, chunk.sum, chunk.exact_sum});
   if (column < problem.head_dim) {
     *reinterpret_cast<uint4*>(OutputRow<T>(problem, work, unit_row) + column) =
         PackChunk<T>(chunk.out, Normaliser(chunk.sum));
@@ -175,8 +177,8 @@ __device__ void StoreChunk(const FusedProblem& problem, const FusedWork& work, i
 template <TileConfig kConfig, int kRowBlocks, int kColumnTiles>
 __device__ void ShareRows(const OnlineSoftmax<kRowBlocks>& softmax, const float (&out)[kRowBlocks][kColumnTiles][4],
                           unsigned char* shared) {
-  const int lane = static_cast<int>(threadIdx.x) % kWarpSize;
-  const int warp = static_cast<int>(threadIdx.x) / kWarpSize;
+  const int lane = ThreadIndex() % kWarpSize;
+  const int warp = ThreadIndex() / kWarpSize;
   const int warp_row = warp % kConfig.row_groups * kConfig.rows_per_warp;
   const ShareTable share = GroupShares<kConfig>(shared, warp / kConfig.row_groups);
 #pragma unroll
@@ -189,7 +191,7 @@ __device__ void ShareRows(const OnlineSoftmax<kRowBlocks>& softmax, const float 
         *reinterpret_cast<float2*>(share.out + row * share.pitch + column * 8 + lane % 4 * 2) = {
             out[block][column][2 * side], out[block][column][2 * side + 1]};
       }
-      const RowShare sums = {softmax.max[block][side], softmax.Sum(block, side), softmax.ExactSum(block, side)};
+      const RowShare sums = {softmax.origin[block][side], softmax.Sum(block, side), softmax.ExactSum(block, side)};
       if (lane % 4 == 0) share.rows[row] = sums;
     }
   }
@@ -237,7 +239,7 @@ __device__ void WriteTile(const FusedProblem& problem, const FusedWork& work, co
                            auto* to = reinterpret_cast<float4*>(mine.out + row * mine.pitch + column);
                            to[0] = {chunk.out[0], chunk.out[1], chunk.out[2], chunk.out[3]};
                            to[1] = {chunk.out[4], chunk.out[5], chunk.out[6], chunk.out[7]};
-                           if (column == 0) mine.rows[row] = {chunk.max, chunk.sum, chunk.exact_sum};
+                           if (column == 0) mine.rows[row] = {chunk.origin, chunk.sum, chunk.exact_sum};
                          });
     if (!ArriveLast(problem, work)) return;
     MergeShares<kConfig>(

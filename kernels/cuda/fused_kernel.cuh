@@ -1,14 +1,9 @@
 // Attention in one kernel, on the tensor cores: O = softmax(mask(Q K^T)) V for one tile of rows in each CTA.
 //
-//   global --cp.async--> shared, `stages` tiles of K and V --ldmatrix--> B fragments
-//   Q      --through shared, once--> A fragments, kept
-//   S = Q K^T --mma--> C fragments --online softmax--> P, the same registers packed to 16 bits --mma with V--> O
+//   global --cp.async--> shared, `stages` tiles of K and of V --ldmatrix--> B fragments
+//   Q      --through shared, once--> A fragments, kept                          `--> warp_rows.cuh --> O
 //
-// With TileConfig::overlap a warp's order of work is
-//
-//   S(0)  | softmax(0) beside S(1), O += P(0) V(0) | softmax(1) beside S(2), O += P(1) V(1) | ...
-//
-// so that the tensor cores have the next step's scores to compute while exponentials are taken.
+// K is loaded one tile ahead of V: with O += P V of one tile a warp computes the scores of the next.
 //
 // Needs: 16-bit elements; rows of Q, K, V and O that start on 16 bytes; head_dim a multiple of 8, at most the
 // configuration's.
@@ -24,68 +19,48 @@
 #include "kernels/cuda/ptx.cuh"
 #include "kernels/cuda/shared_tile.cuh"
 #include "kernels/cuda/tile_config.h"
+#include "kernels/cuda/warp_rows.cuh"
 
 namespace flashcore::cuda {
 
-// Moves this CTA's tiles of K and V, front to back, one Load each.
+// Moves this CTA's tiles of K or of V, front to back.
 template <TileConfig kConfig>
-class KeyValueLoader {
+class TileLoader {
  public:
   using Mover = RowMover<kConfig.head_dim, kConfig.Threads()>;
-  static constexpr int kPasses = kConfig.Keys() / Mover::kRowsPerPass;
-  static_assert(kConfig.Keys() % Mover::kRowsPerPass == 0);
 
-  __device__ KeyValueLoader(const FusedProblem& problem, const FusedWork& work, const Mover& mover)
-      : mover_(mover),
-        k_(FirstRow(problem.k, problem.k_strides, work)),
-        v_(FirstRow(problem.v, problem.v_strides, work)),
-        k_row_bytes_(RowBytes(problem.k_strides)),
-        v_row_bytes_(RowBytes(problem.v_strides)),
-        k_offset_(ThreadOffset(k_row_bytes_, mover)),
-        v_offset_(ThreadOffset(v_row_bytes_, mover)),
-        keys_left_(work.end - work.begin) {}
+  // `keys`: how many there are.
+  __device__ TileLoader(const void* tensor, const TensorStrides& strides, const FusedWork& work, int keys,
+                        const Mover& mover)
+      : mover_(mover), keys_left_(keys - mover.row) {
+    const int64_t element = work.batch * strides.batch + work.kv_head * strides.head +
+                            (work.begin + mover.row) * strides.row + mover.chunk * Mover::Row::kElementsPerChunk;
+    next_ = static_cast<const char*>(tensor) + element * Mover::Row::kElementBytes;
+  }
 
-  // Issues the copies of the next tile; keys past the end become zeros.
-  __device__ void Load(uint32_t stage) {
-    Copy(stage, k_, k_row_bytes_, k_offset_);
-    Copy(stage + kConfig.MatrixBytes(), v_, v_row_bytes_, v_offset_);
+  // Issues the copies of the next tile; keys past the end become zeros. `row_stride` is the tensor's.
+  __device__ void Load(uint32_t shared, int64_t row_stride) {
+    const uint32_t pass_bytes = static_cast<uint32_t>(row_stride) * (Mover::kRowsPerPass * Mover::Row::kElementBytes);
+#pragma unroll
+    for (int pass = 0; pass < kPasses; ++pass) {
+      const bool key_valid = keys_left_ > pass * Mover::kRowsPerPass;
+#pragma unroll
+      for (int segment = 0; segment < Mover::Row::kSegments; ++segment) {
+        CopyAsync(shared + mover_.SharedOffset(pass, segment), next_ + segment * Mover::Row::kSegmentBytes,
+                  key_valid && mover_.ColumnValid(segment));
+      }
+      next_ += pass_bytes;
+    }
     keys_left_ -= kConfig.Keys();
   }
 
  private:
-  __device__ static const char* FirstRow(const void* tensor, const TensorStrides& strides, const FusedWork& work) {
-    const int64_t element = work.batch * strides.batch + work.kv_head * strides.head + work.begin * strides.row;
-    return static_cast<const char*>(tensor) + element * Mover::Row::kElementBytes;
-  }
-  __device__ static uint32_t RowBytes(const TensorStrides& strides) {
-    return static_cast<uint32_t>(strides.row) * Mover::Row::kElementBytes;
-  }
-  __device__ static uint32_t ThreadOffset(uint32_t row_bytes, const Mover& mover) {
-    return static_cast<uint32_t>(mover.row) * row_bytes + static_cast<uint32_t>(mover.chunk) * kVectorBytes;
-  }
+  static constexpr int kPasses = kConfig.Keys() / Mover::kRowsPerPass;
+  static_assert(kConfig.Keys() % Mover::kRowsPerPass == 0);
 
-  __device__ void Copy(uint32_t matrix, const char*& tile, uint32_t row_bytes, uint32_t thread_offset) {
-#pragma unroll
-    for (int pass = 0; pass < kPasses; ++pass) {
-      const bool key_valid = mover_.row < keys_left_ - pass * Mover::kRowsPerPass;
-#pragma unroll
-      for (int segment = 0; segment < Mover::Row::kSegments; ++segment) {
-        CopyAsync(matrix + mover_.SharedOffset(pass, segment),
-                  tile + thread_offset + segment * Mover::Row::kSegmentBytes, key_valid && mover_.ColumnValid(segment));
-      }
-      tile += static_cast<uint64_t>(row_bytes) * Mover::kRowsPerPass;
-    }
-  }
-
-  Mover mover_;
-  // The same in every thread: the next tile, and what is left of the keys from there on.
-  const char* k_;
-  const char* v_;
-  uint32_t k_row_bytes_;
-  uint32_t v_row_bytes_;
-  uint32_t k_offset_;  // From the tile to this thread's first chunk.
-  uint32_t v_offset_;
-  int keys_left_;
+  const Mover& mover_;
+  const char* next_;  // This thread's first chunk of the next tile.
+  int keys_left_;     // From this thread's first row on.
 };
 
 // Issues the copies of the tile's rows of Q; rows past the end become zeros.
@@ -114,190 +89,6 @@ __device__ void LoadQuery(const FusedProblem& problem, const FusedWork& work,
   }
 }
 
-// One warp's rows: their queries, their scores of a step, and what has been summed so far.
-template <typename T, TileConfig kConfig>
-class WarpRows {
- public:
-  static constexpr int kRowBlocks = kConfig.rows_per_warp / 16;
-  static constexpr int kDepthBlocks = kConfig.head_dim / 16;
-  static constexpr int kColumnTiles = kConfig.head_dim / 8;
-  static constexpr int kKeyBlocks = kConfig.keys_per_step / 16;
-  static constexpr int kKeyTiles = kConfig.keys_per_step / 8;
-  using Lanes = LaneOffset<kConfig.head_dim, MatrixOrder::kAcross>;
-  // Of Q's depth blocks, those that stay in registers; the rest are read again for every step.
-  static constexpr int kKeptBlocks = kDepthBlocks - kConfig.reread_segments * Lanes::kLoadsPerSegment;
-  using Scores = float[kRowBlocks][kKeyTiles][4];
-  using Weights = uint32_t[kRowBlocks][4];  // A fragments of P.
-
-  __device__ WarpRows(const FusedProblem& problem, int lane)
-      : softmax(problem.scale_log2, problem.headroom), keys_(lane), values_(lane) {
-#pragma unroll
-    for (int block = 0; block < kRowBlocks; ++block) {
-#pragma unroll
-      for (int column = 0; column < kColumnTiles; ++column) Clear(out[block][column]);
-    }
-  }
-
-  // `shared`: the first of the warp's rows in the first segment.
-  __device__ void ReadQuery(uint32_t shared) {
-    query_shared_ = shared + keys_.offset - keys_.row * (Lanes::Row::kBytes - Lanes::Row::kSegmentBytes);
-#pragma unroll
-    for (int block = 0; block < kRowBlocks; ++block) {
-#pragma unroll
-      for (int depth = 0; depth < kKeptBlocks; ++depth) ReadQueryBlock(query_[block][depth], block, depth);
-    }
-  }
-
-  __device__ void ComputeScores(Scores& scores, uint32_t keys) const {
-    ClearScores(scores);
-#pragma unroll
-    for (int depth = 0; depth < kDepthBlocks; ++depth) {
-#pragma unroll
-      for (int block = 0; block < kKeyBlocks; ++block) AddScores(scores, keys, depth, block);
-    }
-  }
-
-  // Takes a step's scores, which Admit has seen, and its values into the sums.
-  __device__ void Accumulate(const Scores& scores, uint32_t values) {
-#pragma unroll
-    for (int block = 0; block < kKeyBlocks; ++block) {
-      Weights weights;
-#pragma unroll
-      for (int piece = 0; piece < kPieces; ++piece) Weigh(scores, block, piece, weights);
-#pragma unroll
-      for (int depth = 0; depth < kDepthBlocks; ++depth) AddValues(weights, values, block, depth);
-    }
-  }
-
-  // Both at once: `next` becomes the next step's scores, with their peaks. A warp issues in order, so the order here is
-  // the order of work: multiplications and exponentials alternate, and neither waits for the other.
-  __device__ void AccumulateBeside(const Scores& scores, uint32_t values, Scores& next, uint32_t next_keys) {
-    // Of the next scores, half beside the first block's exponentials, and the rest beside the values of all but the
-    // last.
-    constexpr int kScoreGroups = kDepthBlocks * kKeyBlocks;
-    constexpr int kFirstGroups = kKeyBlocks == 1 ? kScoreGroups : kScoreGroups / 2;
-    ClearScores(next);
-    Weights weights[kKeyBlocks];
-#pragma unroll
-    for (int group = 0; group < kFirstGroups; ++group) {
-      AddScores(next, next_keys, group / kKeyBlocks, group % kKeyBlocks);
-#pragma unroll
-      for (int piece = group * kPieces / kFirstGroups; piece < (group + 1) * kPieces / kFirstGroups; ++piece) {
-        Weigh(scores, 0, piece, weights[0]);
-      }
-    }
-#pragma unroll
-    for (int block = 0; block < kKeyBlocks; ++block) {
-      constexpr int kLater = kKeyBlocks == 1 ? 1 : (kKeyBlocks - 1) * kDepthBlocks;
-#pragma unroll
-      for (int depth = 0; depth < kDepthBlocks; ++depth) {
-        AddValues(weights[block], values, block, depth);
-        if (block + 1 < kKeyBlocks) {
-#pragma unroll
-          for (int piece = depth * kPieces / kDepthBlocks; piece < (depth + 1) * kPieces / kDepthBlocks; ++piece) {
-            Weigh(scores, block + 1, piece, weights[block + 1]);
-          }
-          const int slot = block * kDepthBlocks + depth;
-          constexpr int kRest = kScoreGroups - kFirstGroups;
-#pragma unroll
-          for (int group = kFirstGroups + slot * kRest / kLater; group < kFirstGroups + (slot + 1) * kRest / kLater;
-               ++group) {
-            AddScores(next, next_keys, group / kKeyBlocks, group % kKeyBlocks);
-          }
-        }
-      }
-    }
-    softmax.FindPeaks(next);
-  }
-
-  OnlineSoftmax<kRowBlocks> softmax;
-  float out[kRowBlocks][kColumnTiles][4];
-
- private:
-  __device__ void ReadQueryBlock(uint32_t (&query)[4], int block, int depth) const {
-    uint32_t matrix[4];
-    LoadMatrices(matrix, (query_shared_ ^ static_cast<uint32_t>(depth % Lanes::kLoadsPerSegment * 2 * kVectorBytes)) +
-                             static_cast<uint32_t>(depth / Lanes::kLoadsPerSegment * kConfig.QuerySegmentBytes() +
-                                                   block * 16 * Lanes::Row::kSegmentBytes));
-    query[0] = matrix[0];
-    query[1] = matrix[2];
-    query[2] = matrix[1];
-    query[3] = matrix[3];
-  }
-
-  __device__ static void Clear(float (&fragment)[4]) {
-#pragma unroll
-    for (int i = 0; i < 4; ++i) fragment[i] = 0.0F;
-  }
-
-  __device__ static void ClearScores(Scores& scores) {
-#pragma unroll
-    for (int block = 0; block < kRowBlocks; ++block) {
-#pragma unroll
-      for (int tile = 0; tile < kKeyTiles; ++tile) Clear(scores[block][tile]);
-    }
-  }
-
-  // One load of K and what it is multiplied with.
-  __device__ void AddScores(Scores& scores, uint32_t keys, int depth, int key_block) const {
-    uint32_t k[4];
-    LoadMatrices(k, keys_.At(keys, key_block, depth));
-#pragma unroll
-    for (int block = 0; block < kRowBlocks; ++block) {
-      uint32_t query[4];
-      if (depth < kKeptBlocks) {
-#pragma unroll
-        for (int i = 0; i < 4; ++i) query[i] = query_[block][depth][i];
-      } else {
-        ReadQueryBlock(query, block, depth);
-      }
-      MultiplyAccumulate<T>(scores[block][2 * key_block], query, k[0], k[1]);
-      MultiplyAccumulate<T>(scores[block][2 * key_block + 1], query, k[2], k[3]);
-    }
-  }
-
-  // A key block's weights come in pieces of two, each of one row, in neighbouring columns.
-  static constexpr int kPieces = kRowBlocks * 4;
-
-  __device__ void Weigh(const Scores& scores, int key_block, int piece, Weights& weights) {
-    const int block = piece / 4;
-    const int half = piece / 2 % 2;
-    const int side = piece % 2;
-    const float offset = softmax.Offset(block, side);
-    const float(&score)[4] = scores[block][2 * key_block + half];
-    const float low = Exp2(fmaf(score[2 * side], softmax.scale_log2, offset));
-    const float high = Exp2(fmaf(score[2 * side + 1], softmax.scale_log2, offset));
-    softmax.exact_sums[block][side] += low + high;
-    weights[block][2 * half + side] = Pack<T>(low, high);
-  }
-
-  // With the last values of a key block, its weights are added up.
-  __device__ void AddSums(const Weights& weights) {
-    const uint32_t ones = Pack<T>(1.0F, 1.0F);
-#pragma unroll
-    for (int block = 0; block < kRowBlocks; ++block) {
-      MultiplyAccumulate<T>(softmax.sums[block], weights[block], ones, ones);
-    }
-  }
-
-  // One load of V and what it is multiplied with.
-  __device__ void AddValues(const Weights& weights, uint32_t values, int key_block, int depth) {
-    uint32_t v[4];
-    LoadMatricesTransposed(v, values_.At(values, key_block, depth));
-#pragma unroll
-    for (int block = 0; block < kRowBlocks; ++block) {
-      MultiplyAccumulate<T>(out[block][2 * depth], weights[block], v[0], v[1]);
-      MultiplyAccumulate<T>(out[block][2 * depth + 1], weights[block], v[2], v[3]);
-    }
-    if (depth == kDepthBlocks - 1) AddSums(weights);
-  }
-
-  Lanes keys_;
-  LaneOffset<kConfig.head_dim, MatrixOrder::kDown> values_;
-  uint32_t query_shared_;
-  uint32_t query_[kRowBlocks][kDepthBlocks][4];  // The kept ones.
-};
-
 // Soft cap and masks, for the steps that need either. Not on the common path.
 template <TileConfig kConfig, int kRowBlocks, int kKeyTiles>
 __device__ void Shape(const FusedProblem& problem, int first_row, int first_key, int lane,
@@ -308,7 +99,7 @@ __device__ void Shape(const FusedProblem& problem, int first_row, int first_key,
 #pragma unroll
     for (int side = 0; side < 2; ++side) {
       const int row = first_row + block * 16 + side * 8 + lane / 4;
-      const FusedKeySpan visible = VisibleKeys(problem, Quotient(row, problem.group));
+      const FusedKeySpan visible = VisibleKeys(problem, Quotient(row, problem.by_group));
 #pragma unroll
       for (int tile = 0; tile < kKeyTiles; ++tile) {
 #pragma unroll
@@ -326,126 +117,132 @@ __device__ void Shape(const FusedProblem& problem, int first_row, int first_key,
   }
 }
 
+// Of a warp's steps, those that some of its rows see, and the plain ones, which no mask crosses and no soft cap shapes.
+struct WarpSteps {
+  int seen_begin;
+  int seen_end;
+  int plain_begin;
+  int plain_end;
+
+  // `first_row` is the warp's, of the unit; `first_key` that of its first step.
+  template <TileConfig kConfig>
+  __device__ static WarpSteps Of(const FusedProblem& problem, const FusedWork& work, int first_row, int first_key) {
+    const int last_row = min(first_row + kConfig.rows_per_warp, problem.rows_per_unit) - 1;
+    if (last_row < first_row) return {0, 0, 0, 0};
+    const FusedKeySpan first = VisibleKeys(problem, Quotient(first_row, problem.by_group));
+    const FusedKeySpan last = VisibleKeys(problem, Quotient(last_row, problem.by_group));
+    constexpr int kKeys = kConfig.Keys();
+    const auto ending_by = [&](int key) { return max(key - first_key + kKeys - kConfig.keys_per_step, 0) / kKeys; };
+    const auto beginning_before = [&](int key) { return max(key - first_key + kKeys - 1, 0) / kKeys; };
+    return {ending_by(first.begin), beginning_before(min(last.end, work.end)), beginning_before(last.begin),
+            problem.cap_exponent > 0.0F ? 0 : ending_by(min(first.end, work.end))};
+  }
+  __device__ bool Seen(int step) const { return step >= seen_begin && step < seen_end; }
+  __device__ bool Plain(int step) const { return step >= plain_begin && step < plain_end; }
+};
+
 template <typename T, TileConfig kConfig>
 __device__ void AttendTile(const FusedProblem& problem, int cta, unsigned char* shared_memory) {
   using Rows = WarpRows<T, kConfig>;
   using Mover = RowMover<kConfig.head_dim, kConfig.Threads()>;
-  constexpr int kSteps = kConfig.steps_per_tile;
   constexpr int kStages = kConfig.stages;
-  constexpr uint32_t kStepBytes = kConfig.keys_per_step * kConfig.RowBytes();
-  constexpr uint32_t kQueryAt = kStages * kConfig.StageBytes() - kConfig.StagedQueryBytes();
+  constexpr uint32_t kQueryAt = 2 * kConfig.RingBytes() - kConfig.StagedQueryBytes();
   constexpr int kEarlyTiles = kConfig.EarlyTiles();
-  static_assert(kEarlyTiles >= 1);
+  static_assert(kStages >= 2 && kEarlyTiles >= 1);
 
   const FusedWork work = FindWork<kConfig.Rows()>(problem, cta);
-  const uint32_t shared = SharedAddress(shared_memory);
-  const int thread = static_cast<int>(threadIdx.x);
+  const uint32_t shared = Opaque(SharedAddress(shared_memory));
+  const int thread = ThreadIndex();
   const int lane = thread % kWarpSize;
   const int row_group = thread / kWarpSize % kConfig.row_groups;
   const int key_group = thread / kWarpSize / kConfig.row_groups;
-  const int first_row = work.first_row + row_group * kConfig.rows_per_warp;
+  // The work, once the main loop has begun.
+  const auto same_work = [&] {
+    return kConfig.RegistersScarce() ? FindWork<kConfig.Rows()>(problem, Opaque(cta)) : work;
+  };
   const int tiles = work.end > work.begin ? (work.end - work.begin + kConfig.Keys() - 1) / kConfig.Keys() : 0;
 
   Rows rows(problem, lane);
   if (tiles > 0) {
     const Mover mover(thread, problem.head_dim);
-    KeyValueLoader<kConfig> loader(problem, work, mover);
+    TileLoader<kConfig> key_loader(problem.k, problem.k_strides, work, work.end - work.begin, mover);
+    TileLoader<kConfig> value_loader(problem.v, problem.v_strides, work, work.end - work.begin, mover);
     LoadQuery<kConfig>(problem, work, mover, shared + kQueryAt);
-    CommitCopies();
-#pragma unroll
-    for (int stage = 0; stage < kEarlyTiles; ++stage) {
-      if (stage < tiles) loader.Load(shared + stage * kConfig.StageBytes());
+    const auto first_load = [&](int tile) {
+      const uint32_t keys = shared + tile * kConfig.MatrixBytes();
+      key_loader.Load(keys, problem.k_strides.row);
+      if (tile > 0) value_loader.Load(keys + kConfig.RingBytes() - kConfig.MatrixBytes(), problem.v_strides.row);
       CommitCopies();
-    }
-    // Q has arrived, first this thread's part and then everybody's.
-    WaitForCopies<kEarlyTiles>();
+    };
+#pragma unroll
+    for (int tile = 0; tile < kEarlyTiles; ++tile) first_load(tile);
+    // Q and the first keys have arrived, first this thread's part and then everybody's.
+    WaitForCopies<kEarlyTiles - 1>();
     __syncthreads();
     rows.ReadQuery(shared + kQueryAt + row_group * kConfig.rows_per_warp * Mover::Row::kSegmentBytes);
-    if constexpr (kEarlyTiles < kStages - 1) {
-      // Every warp has read Q: its stages are free.
+    if constexpr (kEarlyTiles < kStages) {
+      // Every warp has read Q: its memory is free.
       __syncthreads();
 #pragma unroll
-      for (int stage = kEarlyTiles; stage < kStages - 1; ++stage) {
-        if (stage < tiles) loader.Load(shared + stage * kConfig.StageBytes());
-        CommitCopies();
-      }
+      for (int tile = kEarlyTiles; tile < kStages; ++tile) first_load(tile);
     }
 
-    const int group_key = work.begin + key_group * kConfig.KeysPerGroup();
-    const uint32_t group_offset = key_group * kConfig.KeysPerGroup() * kConfig.RowBytes();
-    const bool always_shape = problem.cap_exponent > 0.0F;
-    const auto shape_and_admit = [&](typename Rows::Scores& scores, int tile, int step) {
-      const int key = group_key + tile * kConfig.Keys() + step * kConfig.keys_per_step;
-      if (always_shape || key < work.full_begin || key + kConfig.keys_per_step > min(work.full_end, work.end)) {
-        Shape<kConfig>(problem, first_row, key, lane, scores);
-        rows.softmax.FindPeaks(scores);
-      }
-      rows.softmax.Admit(rows.out);
-    };
-    // Issues the tile that goes where the tile before `tile` was.
-    int free_stage = kStages - 1;
-    const auto load_ahead = [&](int tile) {
-      if (tile + kStages - 1 < tiles) loader.Load(shared + free_stage * kConfig.StageBytes());
-      CommitCopies();
-      free_stage = free_stage + 1 == kStages ? 0 : free_stage + 1;
-    };
-
-    uint32_t stage = shared + group_offset;
-    const uint32_t last_stage = stage + (kStages - 1) * kConfig.StageBytes();
-    const auto following = [&](uint32_t at) {
-      return at == last_stage ? shared + group_offset : at + kConfig.StageBytes();
-    };
-    if constexpr (kConfig.overlap) {
-      typename Rows::Scores scores[2];
-      // The first tile has arrived, first this thread's part and then everybody's.
-      WaitForCopies<kStages - 2>();
-      __syncthreads();
-      rows.ComputeScores(scores[0], stage);
-      rows.softmax.FindPeaks(scores[0]);
-      shape_and_admit(scores[0], 0, 0);
-      for (int tile = 0; tile < tiles; ++tile) {
-        const uint32_t next_stage = following(stage);
-#pragma unroll
-        for (int step = 0; step < kSteps; ++step) {
-          const uint32_t values = stage + kConfig.MatrixBytes() + step * kStepBytes;
-          if (step + 1 < kSteps) {
-            rows.AccumulateBeside(scores[step % 2], values, scores[(step + 1) % 2], stage + (step + 1) * kStepBytes);
-            shape_and_admit(scores[(step + 1) % 2], tile, step + 1);
-          } else if (tile + 1 < tiles) {
-            // The next tile has arrived, and every warp is done with the one before this.
-            WaitForCopies<kStages - 3>();
-            __syncthreads();
-            load_ahead(tile);
-            rows.AccumulateBeside(scores[step % 2], values, scores[(step + 1) % 2], next_stage);
-            shape_and_admit(scores[(step + 1) % 2], tile + 1, 0);
-            if constexpr (kSteps % 2 == 1) memcpy(scores[0], scores[1], sizeof(scores[0]));
-          } else {
-            rows.Accumulate(scores[step % 2], values);
-          }
-        }
-        stage = next_stage;
-      }
-    } else {
-      typename Rows::Scores scores;
-      for (int tile = 0; tile < tiles; ++tile) {
-        // This tile has arrived, and every warp is done with the one before.
+    const uint32_t group_offset = static_cast<uint32_t>(key_group * kConfig.keys_per_step * kConfig.RowBytes());
+    const uint32_t keys = Opaque(shared + group_offset);
+    const uint32_t values = keys + kConfig.RingBytes();
+    constexpr uint32_t kLastStage = (kStages - 1) * kConfig.MatrixBytes();
+    uint32_t stage = kLastStage;  // Of `tile`, in bytes.
+    bool weighed = false;         // The weights of `tile` are there.
+    // The plain steps, once the softmax has settled.
+    int plain_begin = 0;
+    int plain_end = 0;
+    for (int tile = -1;; ++tile) {
+      const int next = tile + 1;
+      const uint32_t next_stage = stage == kLastStage ? 0 : stage + kConfig.MatrixBytes();
+      // Tiles past the last are zeros.
+      const auto load = [&] {
+        const uint32_t last_stage = stage == 0 ? kLastStage : stage - kConfig.MatrixBytes();
+        key_loader.Load(shared + stage, problem.k_strides.row);
+        value_loader.Load(shared + kConfig.RingBytes() + last_stage, problem.v_strides.row);
+        CommitCopies();
+      };
+      if (tile >= 0) {
+        // This tile's values and the next one's keys have arrived, and every warp is done with those before.
         WaitForCopies<kStages - 2>();
         __syncthreads();
-        load_ahead(tile);
-#pragma unroll
-        for (int step = 0; step < kSteps; ++step) {
-          rows.ComputeScores(scores, stage + step * kStepBytes);
-          rows.softmax.FindPeaks(scores);
-          shape_and_admit(scores, tile, step);
-          rows.Accumulate(scores, stage + kConfig.MatrixBytes() + step * kStepBytes);
+        if (next >= plain_begin && next < plain_end) {
+          weighed = rows.Advance(values + stage, keys + next_stage, load);
+        } else {
+          load();
+          if (weighed) rows.AddValues(values + stage);
+          weighed = false;
+          if (next == tiles) break;
         }
-        stage = following(stage);
       }
+      if (!weighed) {
+        const FusedWork again = same_work();
+        const int first_row = again.first_row + row_group * kConfig.rows_per_warp;
+        const int first_key = again.begin + key_group * kConfig.keys_per_step;
+        const WarpSteps steps = WarpSteps::Of<kConfig>(problem, again, first_row, first_key);
+        weighed = steps.Seen(next);
+        if (weighed) {
+          rows.Weigh(keys + next_stage, [&](typename Rows::Scores& scores) {
+            if (!steps.Plain(next)) {
+              Shape<kConfig>(problem, first_row, first_key + next * kConfig.Keys(), lane, scores);
+            }
+          });
+          if (rows.softmax.settled) {
+            plain_begin = steps.plain_begin;
+            plain_end = steps.plain_end;
+          }
+        }
+      }
+      stage = next_stage;
     }
+    // Nothing is on its way any more: the epilogue takes the memory.
+    WaitForCopies<0>();
   }
-  // Found again rather than kept through the main loop, which has no register to spare.
-  const FusedWork written = FindWork<kConfig.Rows()>(problem, Opaque(cta));
-  WriteTile<T, kConfig>(problem, written, rows.softmax, rows.out, shared_memory);
+  WriteTile<T, kConfig>(problem, same_work(), rows.softmax, rows.out, shared_memory);
 }
 
 // `Tile` holds its configuration as Tile::kConfig: nvcc 13.0 cannot launch kernels that take it as a template argument.
@@ -454,9 +251,10 @@ template <typename T, typename Tile, size_t kCapacity>
 __global__ void __launch_bounds__(Tile::kConfig.Threads(), Tile::kConfig.min_ctas)
     FusedKernel(const __grid_constant__ FusedBatch<kCapacity> batch) {
   extern __shared__ __align__(128) unsigned char shared[];
-  const int ctas = batch.first_cta[batch.num_problems];
+  // One problem is known to be the first: its description is read at addresses that the compiler knows.
+  const int ctas = batch.first_cta[kCapacity == kOneProblem ? 1 : batch.num_problems];
   for (int cta = static_cast<int>(blockIdx.x); cta < ctas; cta += static_cast<int>(gridDim.x)) {
-    const int index = FindFusedProblem(batch, cta);
+    const int index = kCapacity == kOneProblem ? 0 : FindFusedProblem(batch, cta);
     const FusedProblem& problem = batch.problems[index];
     AttendTile<T, Tile::kConfig>(problem, cta - batch.first_cta[index], shared);
     // Every warp is done with shared memory: the next tile may have it.

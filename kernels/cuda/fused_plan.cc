@@ -4,7 +4,6 @@
 #include <bit>
 #include <cassert>
 #include <cstddef>
-#include <limits>
 #include <numbers>
 
 namespace flashcore::cuda {
@@ -71,7 +70,13 @@ TileKind ChooseKind(const AttentionProblem& problem, const DeviceLimits& device,
     return Units(problem) * CeilDiv(rows, FusedTile(NativeHeadDim(problem.head_dim), kind).Rows());
   };
   const int64_t empty_at = problem.kv_len <= tuning.narrow_keys ? device.multiprocessors : device.multiprocessors / 4;
-  if (rows <= tuning.narrow_rows || ctas(TileKind::kMid) < empty_at) return TileKind::kNarrow;
+  if (rows <= tuning.narrow_rows) return TileKind::kNarrow;
+  if (ctas(TileKind::kMid) < empty_at) {
+    const int64_t short_ctas = ctas(TileKind::kShort);
+    const bool one_each = short_ctas <= device.multiprocessors && short_ctas > device.multiprocessors / 2;
+    // Under a mask the smaller tiles have less to skip.
+    return one_each && !IsMasked(problem) ? TileKind::kShort : TileKind::kNarrow;
+  }
   if (IsMasked(problem) && MeanKeys(problem) < tuning.mid_keys) return TileKind::kMid;
   return ctas(TileKind::kWide) > device.multiprocessors ? TileKind::kWide : TileKind::kMid;
 }
@@ -174,9 +179,12 @@ FusedProblem DescribeFused(const AttentionProblem& problem, const FusedPlan& pla
   d.units_per_section = plan.units_per_section;
   d.splits = plan.splits;
   d.keys_per_split = plan.keys_per_split;
+  d.by_group = MakeDivisor(plan.group);
+  d.by_kv_heads = MakeDivisor(d.num_kv_heads);
+  d.by_splits = MakeDivisor(plan.splits);
+  d.by_units = MakeDivisor(plan.units);
   const AttentionOptions& options = problem.options;
   d.scale_log2 = static_cast<float>(options.sm_scale * std::numbers::log2e);
-  d.headroom = std::min(kHeadroomLog2 / d.scale_log2, std::numeric_limits<float>::max());
   const bool capped = options.logits_soft_cap > 0.0F;
   d.cap_exponent = capped ? 2.0F * d.scale_log2 / options.logits_soft_cap : 0.0F;
   d.cap_over_scale = capped ? options.logits_soft_cap / options.sm_scale : 0.0F;

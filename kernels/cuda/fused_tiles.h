@@ -11,40 +11,49 @@ namespace flashcore::cuda {
 enum class TileKind : int {
   kWide,    // 128 rows: the least traffic; for grids that fill the device.
   kMid,     // 64 rows: smaller grids, and short rows of keys, where masks waste less of a smaller tile.
-  kNarrow,  // 16 rows, keys shared among the warps, and among CTAs: decoding, and grids that cannot fill the device.
+  kShort,   // 32 rows, keys shared among the warps: grids that cannot fill the device with taller tiles.
+  kNarrow,  // 16 rows, keys shared among the warps, and among CTAs: decoding.
 };
-inline constexpr int kTileKinds = 3;
+inline constexpr int kTileKinds = 4;
 
 // Shorter head_dims run in the next of these.
 inline constexpr int kNativeHeadDims[] = {32, 64, 96, 128, 256};
 
 // clang-format off
 constexpr TileConfig FusedTile(int head_dim, TileKind kind) {
-  //                      rows/warp  row/key groups  keys/step  steps  stages  overlap  CTAs  reread
+  //                      rows/warp  row/key groups  keys/step  stages  CTAs  reread
   switch (kind) {
     case TileKind::kWide:
       switch (head_dim) {
-        case 32:  return {32,  32,  4, 1,  64,  1,  2,  false,  2};
-        case 64:  return {64,  32,  4, 1,  64,  1,  2,  false,  2};
-        case 96:  return {96,  16,  8, 1,  64,  1,  2,  false,  1};
-        case 128: return {128, 16,  8, 1,  64,  1,  2,  false,  1};
-        default:  return {256, 16,  4, 1,  16,  1,  5,  false,  1,  2};
+        case 32:  return {32,  32,  4, 1,  64,  2,  2};
+        case 64:  return {64,  32,  4, 1,  64,  2,  2};
+        case 96:  return {96,  32,  4, 1,  32,  4,  2};
+        case 128: return {128, 32,  4, 1,  32,  2,  2,  2};
+        default:  return {256, 16,  4, 1,  32,  2,  1,  2};
       }
     case TileKind::kMid:
       switch (head_dim) {
-        case 32:  return {32,  16,  4, 1,  64,  1,  2,  false,  3};
-        case 64:  return {64,  16,  4, 1,  64,  1,  2,  false,  3};
-        case 96:  return {96,  16,  4, 1,  64,  1,  2,  false,  2};
-        case 128: return {128, 16,  4, 1,  32,  2,  3,  true,   2};
-        default:  return {256, 16,  4, 1,  16,  1,  5,  false,  1,  2};
+        case 32:  return {32,  16,  4, 1,  64,  2,  3};
+        case 64:  return {64,  16,  4, 1,  64,  2,  3};
+        case 96:  return {96,  16,  4, 1,  64,  2,  2};
+        case 128: return {128, 16,  4, 1,  64,  2,  2};
+        default:  return {256, 16,  4, 1,  32,  2,  1,  2};
+      }
+    case TileKind::kShort:
+      switch (head_dim) {
+        case 32:  return {32,  16,  2, 4,  32,  3,  1};
+        case 64:  return {64,  16,  2, 4,  32,  3,  1};
+        case 96:  return {96,  16,  2, 4,  16,  3,  1};
+        case 128: return {128, 16,  2, 4,  16,  3,  1};
+        default:  return {256, 16,  2, 2,  16,  2,  1,  1};
       }
     case TileKind::kNarrow:
       switch (head_dim) {
-        case 32:  return {32,  16,  1, 4,  32,  1,  3,  true,   2};
-        case 64:  return {64,  16,  1, 4,  32,  1,  3,  true,   2};
-        case 96:  return {96,  16,  1, 4,  16,  1,  3,  true,   1};
-        case 128: return {128, 16,  1, 4,  16,  1,  3,  true,   1};
-        default:  return {256, 16,  1, 2,  16,  1,  3,  false,  1,  1};
+        case 32:  return {32,  16,  1, 4,  32,  3,  2};
+        case 64:  return {64,  16,  1, 4,  32,  3,  2};
+        case 96:  return {96,  16,  1, 4,  16,  3,  1};
+        case 128: return {128, 16,  1, 4,  16,  3,  1};
+        default:  return {256, 16,  1, 2,  16,  3,  1,  1};
       }
   }
   return {};

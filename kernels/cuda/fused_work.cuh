@@ -8,18 +8,13 @@
 
 namespace flashcore::cuda {
 
-// Division by 1 is common, and division is slow.
-__device__ inline int Quotient(int dividend, int divisor) {
-  return divisor == 1 ? dividend : static_cast<int>(static_cast<unsigned>(dividend) / static_cast<unsigned>(divisor));
-}
-
 // Where a packed row of a unit lies.
 struct PackedRow {
   int query;
   int head_in_group;
 };
 __device__ inline PackedRow LocatePackedRow(const FusedProblem& problem, int row) {
-  const int query = Quotient(row, problem.group);
+  const int query = Quotient(row, problem.by_group);
   return {query, row - query * problem.group};
 }
 
@@ -52,26 +47,26 @@ __device__ FusedWork FindWork(const FusedProblem& problem, int cta) {
   int first_unit = 0;
   int units = problem.units;
   if (problem.units_per_section < problem.units) {
-    const int section = Quotient(cta, problem.units_per_section * ctas_per_unit);
+    const int section = cta / (problem.units_per_section * ctas_per_unit);
     first_unit = section * problem.units_per_section;
     cta -= first_unit * ctas_per_unit;
     units = min(problem.units - first_unit, problem.units_per_section);
   }
   // Splits of a tile are neighbours; then come the units; then the tiles, the last and longest one first.
-  const int across = Quotient(cta, problem.splits);
-  const int rank = Quotient(across, units);
+  const int across = Quotient(cta, problem.by_splits);
+  const int rank = units == problem.units ? Quotient(across, problem.by_units) : across / units;
   const int unit = first_unit + across - rank * units;
   const int tile = problem.tiles_per_unit - 1 - rank;
 
   FusedWork work;
-  work.batch = Quotient(unit, problem.num_kv_heads);
+  work.batch = Quotient(unit, problem.by_kv_heads);
   work.kv_head = unit - work.batch * problem.num_kv_heads;
   work.unit_tile = unit * problem.tiles_per_unit + tile;
   work.split = cta - across * problem.splits;
   work.first_row = tile * kRows;
   const int last_row = min(work.first_row + kRows, problem.rows_per_unit) - 1;
-  const FusedKeySpan first = VisibleKeys(problem, Quotient(work.first_row, problem.group));
-  const FusedKeySpan last = VisibleKeys(problem, Quotient(last_row, problem.group));
+  const FusedKeySpan first = VisibleKeys(problem, Quotient(work.first_row, problem.by_group));
+  const FusedKeySpan last = VisibleKeys(problem, Quotient(last_row, problem.by_group));
   work.begin = first.begin;
   work.end = last.end;
   work.full_begin = last.begin;

@@ -1,16 +1,17 @@
 // Online softmax of the rows that a warp holds as C fragments of mma.m16n8k16 (ptx.cuh draws them).
 //
 // Of row block b a lane holds two rows, q and q + 8, side `0` and side `1`; four neighbouring lanes share each row.
-// Scores are kept unscaled: weight = 2^((score - max) * scale_log2), one multiply-add and one ex2.
+// Scores are kept unscaled: weight = 2^(score * scale_log2 - origin), one multiply-add and one ex2.
 //
-// `max` is where exponents are taken from, and need not be the maximum: it moves only when a score passes it by more
-// than `headroom` (kHeadroomLog2 powers of two), because moving it means rescaling O. The result is the same; weights
-// reach at most 2^kHeadroomLog2, which 16-bit floats hold with the same relative precision.
+// A row's `origin` is where exponents are taken from, and need not be its largest: it moves only when an exponent
+// passes it by more than kHeadroomLog2, because moving it means rescaling O. The result is the same; 16-bit floats hold
+// larger weights with the same relative precision.
 #ifndef FLASHCORE_KERNELS_CUDA_ONLINE_SOFTMAX_CUH_
 #define FLASHCORE_KERNELS_CUDA_ONLINE_SOFTMAX_CUH_
 
 #include <cstdint>
 
+#include "kernels/cuda/fused_batch.h"
 #include "kernels/cuda/ptx.cuh"
 
 namespace flashcore::cuda {
@@ -26,27 +27,33 @@ __device__ inline float RowSum(float value) {
   return value + __shfl_xor_sync(kAllLanes, value, 2);
 }
 
-// Exponents are taken from 0 as long as no score was above -inf: -inf - -inf would be NaN.
-__device__ inline float Origin(float max) { return max == -INFINITY ? 0.0F : max; }
+// Of a row that has seen no key; exponents are then taken from 0, for -inf - -inf would be NaN.
+inline constexpr float kNoOrigin = -INFINITY;
+__device__ inline float OriginOrZero(float origin) { return origin == kNoOrigin ? 0.0F : origin; }
+
+// What a step's weights may add to a lane's sum without moving the origin first: a quarter of what an FP16 weight can
+// be, and more than the sum of weights that kHeadroomLog2 lets through, so that a step that does not fit does move it.
+inline constexpr float kMaxWeights = 16384.0F;
 
 template <int kRowBlocks>
 struct OnlineSoftmax {
-  float max[kRowBlocks][2];
+  using RowValues = float[kRowBlocks][2];
+
+  RowValues origin;
   // Two sums of the same weights. As C fragments, every column the rows' sums: what the rounded weights make of a
   // matrix of ones. O is divided by these, so that a row with one weight gives exactly that key's value.
   float sums[kRowBlocks][4];
   // And before rounding, of this lane's columns: LSE is made of these.
-  float exact_sums[kRowBlocks][2];
-  float peak[kRowBlocks][2];
+  RowValues exact_sums;
   float scale_log2;
-  float headroom;
+  bool settled;  // Every row of the warp has an origin.
 
-  __device__ OnlineSoftmax(float scale, float room) : scale_log2(scale), headroom(room) {
+  __device__ explicit OnlineSoftmax(float scale) : scale_log2(scale), settled(false) {
 #pragma unroll
     for (int block = 0; block < kRowBlocks; ++block) {
 #pragma unroll
       for (int side = 0; side < 2; ++side) {
-        max[block][side] = -INFINITY;
+        origin[block][side] = kNoOrigin;
         exact_sums[block][side] = 0.0F;
       }
 #pragma unroll
@@ -59,12 +66,29 @@ struct OnlineSoftmax {
   // Of the whole row; in all lanes of the warp together.
   __device__ float ExactSum(int block, int side) const { return RowSum(exact_sums[block][side]); }
 
-  // What to add to scale_log2 * score to get a weight's exponent.
-  __device__ float Offset(int block, int side) const { return -Origin(max[block][side]) * scale_log2; }
+  // Takes a step's weights, added up by lane, into the exact sums, unless some lane of the warp has weights that may
+  // not fit 16 bits: then the origins have to move first. NaN does not fit.
+  __device__ bool Accept(const RowValues& added) {
+    bool fit = true;
+#pragma unroll
+    for (int block = 0; block < kRowBlocks; ++block) {
+#pragma unroll
+      for (int side = 0; side < 2; ++side) fit = fit && added[block][side] <= kMaxWeights;
+    }
+    if (__any_sync(kAllLanes, !fit)) return false;
+#pragma unroll
+    for (int block = 0; block < kRowBlocks; ++block) {
+#pragma unroll
+      for (int side = 0; side < 2; ++side) exact_sums[block][side] += added[block][side];
+    }
+    return true;
+  }
 
-  // The largest of this lane's columns of each row of a step's scores, for Admit.
-  template <int kKeyTiles>
-  __device__ void FindPeaks(const float (&scores)[kRowBlocks][kKeyTiles][4]) {
+  // Makes room for a step's scores: moves the origins and rescales `out` and the sums if any row of the warp needs it.
+  template <int kKeyTiles, int kColumnTiles>
+  __device__ void Admit(const float (&scores)[kRowBlocks][kKeyTiles][4], float (&out)[kRowBlocks][kColumnTiles][4]) {
+    RowValues peak;
+    bool over = false;
 #pragma unroll
     for (int block = 0; block < kRowBlocks; ++block) {
 #pragma unroll
@@ -74,34 +98,25 @@ struct OnlineSoftmax {
         for (int tile = 1; tile < kKeyTiles; ++tile) {
           m = fmaxf(m, fmaxf(scores[block][tile][2 * side], scores[block][tile][2 * side + 1]));
         }
-        peak[block][side] = m;
+        peak[block][side] = m * scale_log2;
+        over = over || peak[block][side] > origin[block][side] + kHeadroomLog2;
       }
     }
-  }
-
-  // Makes room for the scores whose peaks were found: moves the maxima and rescales `out` and the sums if any row of
-  // the warp needs it.
-  template <int kColumnTiles>
-  __device__ void Admit(float (&out)[kRowBlocks][kColumnTiles][4]) {
-    bool over = false;
-#pragma unroll
-    for (int block = 0; block < kRowBlocks; ++block) {
-#pragma unroll
-      for (int side = 0; side < 2; ++side) over = over || peak[block][side] > max[block][side] + headroom;
-    }
-    if (__any_sync(kAllLanes, over)) Rescale(out);
+    if (__any_sync(kAllLanes, over)) Rescale(peak, out);
   }
 
  private:
   template <int kColumnTiles>
-  __device__ void Rescale(float (&out)[kRowBlocks][kColumnTiles][4]) {
+  __device__ void Rescale(const RowValues& peak, float (&out)[kRowBlocks][kColumnTiles][4]) {
+    bool seen = true;
 #pragma unroll
     for (int block = 0; block < kRowBlocks; ++block) {
 #pragma unroll
       for (int side = 0; side < 2; ++side) {
-        const float raised = fmaxf(max[block][side], RowMax(peak[block][side]));
-        const float factor = Exp2((max[block][side] - Origin(raised)) * scale_log2);
-        max[block][side] = raised;
+        const float raised = fmaxf(origin[block][side], RowMax(peak[block][side]));
+        const float factor = Exp2(origin[block][side] - OriginOrZero(raised));
+        origin[block][side] = raised;
+        seen = seen && raised != kNoOrigin;
         sums[block][2 * side] *= factor;
         exact_sums[block][side] *= factor;
 #pragma unroll
@@ -111,6 +126,7 @@ struct OnlineSoftmax {
         }
       }
     }
+    settled = __all_sync(kAllLanes, seen);
   }
 };
 

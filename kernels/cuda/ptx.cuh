@@ -24,6 +24,13 @@ inline constexpr unsigned kAllLanes = 0xFFFFFFFFU;
 // What one cp.async, and one row of an ldmatrix matrix, moves.
 inline constexpr int kVectorBytes = 16;
 
+// In the CTA. The compiler may know that it is not negative: quotients are shifts then.
+__device__ inline int ThreadIndex() {
+  const int thread = static_cast<int>(threadIdx.x);
+  __builtin_assume(thread >= 0);
+  return thread;
+}
+
 __device__ inline uint32_t SharedAddress(const void* shared) {
   return static_cast<uint32_t>(__cvta_generic_to_shared(shared));
 }
@@ -66,7 +73,8 @@ __device__ void MultiplyAccumulate(float (&c)[4], const uint32_t (&a)[4], uint32
 
 template <>
 __device__ inline void MultiplyAccumulate<__half>(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
-  asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
+  asm volatile(
+      "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
       "{%0, %1, %2, %3};"
       : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
@@ -75,14 +83,18 @@ __device__ inline void MultiplyAccumulate<__half>(float (&c)[4], const uint32_t 
 template <>
 __device__ inline void MultiplyAccumulate<__nv_bfloat16>(float (&c)[4], const uint32_t (&a)[4], uint32_t b0,
                                                          uint32_t b1) {
-  asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
+  asm volatile(
+      "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
       "{%0, %1, %2, %3};"
       : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }
 
-// `x`, but the compiler cannot know: what is computed from it is not shared with what was computed before.
-__device__ inline int Opaque(int x) {
+// `x`, but the compiler cannot know: what is computed from it is not shared with what was computed before, and it is
+// kept in a register rather than computed again.
+template <typename Word>
+__device__ Word Opaque(Word x) {
+  static_assert(sizeof(x) == sizeof(uint32_t));
   asm volatile("" : "+r"(x));
   return x;
 }
@@ -90,7 +102,7 @@ __device__ inline int Opaque(int x) {
 // 2^x; 0 for -inf.
 __device__ inline float Exp2(float x) {
   float y;
-  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  asm volatile("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
   return y;
 }
 

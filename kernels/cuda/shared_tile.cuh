@@ -57,7 +57,7 @@ struct LaneOffset {
   __device__ explicit LaneOffset(int lane) {
     const int matrix = lane / 8;
     row = (kOrder == MatrixOrder::kAcross ? matrix / 2 : matrix % 2) * 8 + lane % 8;
-    offset = Row::Offset(row, kOrder == MatrixOrder::kAcross ? matrix % 2 : matrix / 2);
+    offset = Opaque(Row::Offset(row, kOrder == MatrixOrder::kAcross ? matrix % 2 : matrix / 2));
   }
 
   // For rows 16 * row_block on and columns 16 * column_block on of the tile at `shared`, which starts on 128 bytes. The

@@ -7,7 +7,10 @@
 //   | row group 1      |                           g0  g1  g2  g3   key groups: warps that share rows and split
 //   +------------------+                                            each tile's keys, and are merged at the end
 //
-// A warp takes its share of a tile in steps of `keys_per_step` keys.
+// A warp takes its share of a tile, `keys_per_step` keys, in one step.
+//
+// Shared memory:  K 0 | K 1 | ... | V 0 | V 1 | ... | Q, as far as it is read again
+//                                        Q, at first |
 #ifndef FLASHCORE_KERNELS_CUDA_TILE_CONFIG_H_
 #define FLASHCORE_KERNELS_CUDA_TILE_CONFIG_H_
 
@@ -19,38 +22,37 @@ struct TileConfig {
   int row_groups;           // Warps side by side along the rows...
   int key_groups;           // ...and along the keys.
   int keys_per_step;        // A multiple of 16.
-  int steps_per_tile;       // Of each warp.
-  int stages;               // Tiles of K and V in shared memory.
-  bool overlap;             // The scores of the next step are computed beside the softmax of this one; needs 3 stages.
+  int stages;               // Tiles of K, and as many of V, in shared memory.
   int min_ctas;             // On one multiprocessor: bounds the registers.
   int reread_segments = 0;  // Of Q: read from shared memory for every step, to save registers.
 
   constexpr int Rows() const { return rows_per_warp * row_groups; }
   constexpr int Warps() const { return row_groups * key_groups; }
   constexpr int Threads() const { return Warps() * 32; }
-  constexpr int KeysPerGroup() const { return keys_per_step * steps_per_tile; }
-  constexpr int Keys() const { return KeysPerGroup() * key_groups; }
+  constexpr int Keys() const { return keys_per_step * key_groups; }
   constexpr int RowBytes() const { return head_dim * 2; }
   constexpr int MatrixBytes() const { return Keys() * RowBytes(); }
-  constexpr int StageBytes() const { return 2 * MatrixBytes(); }
+  constexpr int RingBytes() const { return stages * MatrixBytes(); }
   // Q is stored by segments of 8 chunks of 16 bytes (4 where head_dim is no multiple of 64). The first pass through the
-  // last stages before those are used; the last `reread_segments` stay behind the stages.
+  // last tiles of V before those are used; the last `reread_segments` stay behind them.
   constexpr int SegmentBytes() const { return head_dim % 64 == 0 ? 128 : 64; }
   constexpr int QuerySegmentBytes() const { return Rows() * SegmentBytes(); }
   constexpr int RereadBytes() const { return reread_segments * QuerySegmentBytes(); }
   constexpr int StagedQueryBytes() const { return Rows() * RowBytes() - RereadBytes(); }
-  constexpr int QueryStages() const { return (StagedQueryBytes() + StageBytes() - 1) / StageBytes(); }
-  // Tiles on their way before Q has been read from its stages.
-  constexpr int EarlyTiles() const { return stages - (QueryStages() > 1 ? QueryStages() : 1); }
+  constexpr int QueryStages() const { return (StagedQueryBytes() + MatrixBytes() - 1) / MatrixBytes(); }
+  // Tiles of K, with the tile of V before each, on their way before Q has been read.
+  constexpr int EarlyTiles() const { return QueryStages() <= 1 ? stages : stages - QueryStages() + 1; }
   // Row pitch of a partial O: the pad keeps a warp's 8-byte stores off each other's banks.
   constexpr int PartialPitch() const { return head_dim + 8; }
   static constexpr int kRowShareBytes = 16;
   constexpr int PartialBytes() const { return key_groups * Rows() * (PartialPitch() * 4 + kRowShareBytes); }
   // Of one split of a tile, in device memory.
   constexpr int SplitShareFloats() const { return Rows() * (head_dim + kRowShareBytes / 4); }
+  // Accumulators alone take half of the registers or more: what can be found again is not kept.
+  constexpr bool RegistersScarce() const { return rows_per_warp * head_dim >= 2048; }
   constexpr int SharedBytes() const {
-    const int stage_bytes = stages * StageBytes() + RereadBytes();
-    return key_groups > 1 && PartialBytes() > stage_bytes ? PartialBytes() : stage_bytes;
+    const int main_bytes = 2 * RingBytes() + RereadBytes();
+    return key_groups > 1 && PartialBytes() > main_bytes ? PartialBytes() : main_bytes;
   }
 };
 

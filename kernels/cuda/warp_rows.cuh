@@ -1,0 +1,240 @@
+// One warp's rows in a fused kernel: their queries, and what has been summed so far.
+//
+//   S = Q K^T --mma--> C fragments --online softmax--> P, the same registers packed to 16 bits --mma with V--> O
+//
+// Two ways to take a step of keys:
+//
+//   Weigh, AddValues   one after the other, with the step's largest scores found in between: for steps that a mask
+//   crosses, soft caps,
+//                      and the first keys of a row
+//   Advance            the common way. Beside O += P V of one step come the scores and weights of the next, which are
+//                      taken from origins that are there already; whether the weights fit is asked afterwards:
+//
+//                        mma   S(1)   O += P(0) V(0) | S(2)   O += P(1) V(1) | S(3) ...
+//                        ex2             P(1)        |           P(2)        |
+//
+//                      A warp issues in order, so that the order of the source is the order of work: multiplications
+//                      and exponentials alternate, and neither waits for the other.
+#ifndef FLASHCORE_KERNELS_CUDA_WARP_ROWS_CUH_
+#define FLASHCORE_KERNELS_CUDA_WARP_ROWS_CUH_
+
+#include <cstdint>
+
+#include "kernels/cuda/fused_batch.h"
+#include "kernels/cuda/online_softmax.cuh"
+#include "kernels/cuda/ptx.cuh"
+#include "kernels/cuda/shared_tile.cuh"
+#include "kernels/cuda/tile_config.h"
+
+namespace flashcore::cuda {
+
+template <typename T, TileConfig kConfig>
+class WarpRows {
+ public:
+  static constexpr int kRowBlocks = kConfig.rows_per_warp / 16;
+  static constexpr int kDepthBlocks = kConfig.head_dim / 16;
+  static constexpr int kColumnTiles = kConfig.head_dim / 8;
+  static constexpr int kKeyBlocks = kConfig.keys_per_step / 16;
+  using KeyLanes = LaneOffset<kConfig.head_dim, MatrixOrder::kAcross>;
+  using ValueLanes = LaneOffset<kConfig.head_dim, MatrixOrder::kDown>;
+  // Of Q's depth blocks, those that stay in registers; the rest are read again for every step.
+  static constexpr int kKeptBlocks = kDepthBlocks - kConfig.reread_segments * KeyLanes::kLoadsPerSegment;
+  // C fragments of S for some blocks of 16 keys.
+  template <int kBlocks>
+  using ScoresOf = float[kRowBlocks][2 * kBlocks][4];
+  using Scores = ScoresOf<kKeyBlocks>;
+
+  __device__ WarpRows(const FusedProblem& problem, int lane) : softmax(problem.scale_log2), keys_(lane), values_(lane) {
+#pragma unroll
+    for (int block = 0; block < kRowBlocks; ++block) {
+#pragma unroll
+      for (int column = 0; column < kColumnTiles; ++column) Clear(out[block][column]);
+    }
+  }
+
+  // `shared`: the first of the warp's rows in the first segment.
+  __device__ void ReadQuery(uint32_t shared) {
+    query_shared_ = shared + values_.offset - values_.row * (ValueLanes::Row::kBytes - ValueLanes::Row::kSegmentBytes);
+#pragma unroll
+    for (int depth = 0; depth < kKeptBlocks; ++depth) {
+#pragma unroll
+      for (int block = 0; block < kRowBlocks; ++block) ReadQueryBlock(query_[block][depth], block, depth);
+    }
+  }
+
+  // Makes a step's weights from its `keys`, moving the origins where needed. `shape(scores)` may mask.
+  template <typename Shape>
+  __device__ void Weigh(uint32_t keys, Shape&& shape) {
+    Scores scores;
+    ClearScores<kKeyBlocks>(scores);
+#pragma unroll
+    for (int depth = 0; depth < kDepthBlocks; ++depth) AddScores<kKeyBlocks>(scores, keys, 0, depth);
+    shape(scores);
+    softmax.Admit(scores, out);
+#pragma unroll
+    for (int block = 0; block < kKeyBlocks; ++block) {
+#pragma unroll
+      for (int piece = 0; piece < kPieces; ++piece) Exponentiate<kKeyBlocks, false>(scores, block, piece);
+      Pack<kKeyBlocks>(scores, block, block, softmax.exact_sums);
+    }
+  }
+
+  // Takes the weights' step, whose values are at `values`, into O and the sums.
+  __device__ void AddValues(uint32_t values) {
+#pragma unroll
+    for (int block = 0; block < kKeyBlocks; ++block) {
+#pragma unroll
+      for (int depth = 0; depth < kDepthBlocks; ++depth) AddValueBlock(values, block, depth);
+    }
+  }
+
+  // AddValues, and the weights of the next step; `load()` beside them. False if the weights do not fit: then they have
+  // to come from Weigh. Only once the softmax has settled.
+  template <typename Load>
+  __device__ bool Advance(uint32_t values, uint32_t next_keys, Load&& load) {
+    // Scores are made in passes, of which two are in registers at a time.
+    ScoresOf<kPassBlocks> scores[2];
+    typename OnlineSoftmax<kRowBlocks>::RowValues added = {};
+    ClearScores<kPassBlocks>(scores[0]);
+#pragma unroll
+    for (int depth = 0; depth < kDepthBlocks; ++depth) {
+      AddScores<kPassBlocks>(scores[0], next_keys, 0, depth);
+      if (depth == 0) load();
+    }
+#pragma unroll
+    for (int pass = 0; pass < kPasses; ++pass) {
+      if (pass + 1 < kPasses) ClearScores<kPassBlocks>(scores[(pass + 1) % 2]);
+#pragma unroll
+      for (int slot = 0; slot < kPassBlocks * kDepthBlocks; ++slot) {
+        const int block = slot / kDepthBlocks;
+        const int depth = slot % kDepthBlocks;
+        if (pass + 1 < kPasses && slot % kPassBlocks == 0) {
+          AddScores<kPassBlocks>(scores[(pass + 1) % 2], next_keys, (pass + 1) * kPassBlocks, slot / kPassBlocks);
+        }
+        AddValueBlock(values, pass * kPassBlocks + block, depth);
+#pragma unroll
+        for (int piece = depth * kPieces / kDepthBlocks; piece < (depth + 1) * kPieces / kDepthBlocks; ++piece) {
+          Exponentiate<kPassBlocks, true>(scores[pass % 2], block, piece);
+        }
+        // After the last use of the weights that these replace.
+        if (depth == kDepthBlocks - 1) Pack<kPassBlocks>(scores[pass % 2], block, pass * kPassBlocks + block, added);
+      }
+    }
+    return softmax.Accept(added);
+  }
+
+  OnlineSoftmax<kRowBlocks> softmax;
+  float out[kRowBlocks][kColumnTiles][4];
+
+ private:
+  // Queries in registers meet a few keys after the other; those that are not are read once for all of a step's.
+  static constexpr int kPassBlocks = kConfig.reread_segments > 0 ? kKeyBlocks
+                                                                 : (kRowBlocks == 1 && kKeyBlocks % 2 == 0 ? 2 : 1);
+  static constexpr int kPasses = kKeyBlocks / kPassBlocks;
+  // A key block's exponentials come in pieces of two, each of one row, in neighbouring columns.
+  static constexpr int kPieces = kRowBlocks * 4;
+
+  __device__ void ReadQueryBlock(uint32_t (&query)[4], int block, int depth) const {
+    LoadMatrices(query, (query_shared_ ^ static_cast<uint32_t>(depth % KeyLanes::kLoadsPerSegment * 2 * kVectorBytes)) +
+                            static_cast<uint32_t>(depth / KeyLanes::kLoadsPerSegment * kConfig.QuerySegmentBytes() +
+                                                  block * 16 * KeyLanes::Row::kSegmentBytes));
+  }
+
+  __device__ static void Clear(float (&fragment)[4]) {
+#pragma unroll
+    for (int i = 0; i < 4; ++i) fragment[i] = 0.0F;
+  }
+
+  template <int kBlocks>
+  __device__ static void ClearScores(ScoresOf<kBlocks>& scores) {
+#pragma unroll
+    for (int block = 0; block < kRowBlocks; ++block) {
+#pragma unroll
+      for (int tile = 0; tile < 2 * kBlocks; ++tile) Clear(scores[block][tile]);
+    }
+  }
+
+  // One depth block's share of the scores of kBlocks blocks of keys.
+  template <int kBlocks>
+  __device__ void AddScores(ScoresOf<kBlocks>& scores, uint32_t keys, int first_block, int depth) const {
+    uint32_t query[kRowBlocks][4];
+#pragma unroll
+    for (int block = 0; block < kRowBlocks; ++block) {
+      if (depth < kKeptBlocks) {
+#pragma unroll
+        for (int i = 0; i < 4; ++i) query[block][i] = query_[block][depth][i];
+      } else {
+        ReadQueryBlock(query[block], block, depth);
+      }
+    }
+#pragma unroll
+    for (int key_block = 0; key_block < kBlocks; ++key_block) {
+      uint32_t k[4];
+      LoadMatrices(k, keys_.At(keys, first_block + key_block, depth));
+#pragma unroll
+      for (int block = 0; block < kRowBlocks; ++block) {
+        MultiplyAccumulate<T>(scores[block][2 * key_block], query[block], k[0], k[1]);
+        MultiplyAccumulate<T>(scores[block][2 * key_block + 1], query[block], k[2], k[3]);
+      }
+    }
+  }
+
+  // Makes weights of two scores, in place.
+  template <int kBlocks, bool kSettled>
+  __device__ void Exponentiate(ScoresOf<kBlocks>& scores, int key_block, int piece) const {
+    const int block = piece / 4;
+    const int half = piece / 2 % 2;
+    const int side = piece % 2;
+    const float offset = kSettled ? -softmax.origin[block][side] : -OriginOrZero(softmax.origin[block][side]);
+    float(&score)[4] = scores[block][2 * key_block + half];
+    score[2 * side] = Exp2(fmaf(score[2 * side], softmax.scale_log2, offset));
+    score[2 * side + 1] = Exp2(fmaf(score[2 * side + 1], softmax.scale_log2, offset));
+  }
+
+  // Adds up the weights of a block of keys, rounds them and keeps them as the step's block `to`.
+  template <int kBlocks>
+  __device__ void Pack(const ScoresOf<kBlocks>& weights, int key_block, int to,
+                       typename OnlineSoftmax<kRowBlocks>::RowValues& added) {
+#pragma unroll
+    for (int block = 0; block < kRowBlocks; ++block) {
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+        const float(&tile)[4] = weights[block][2 * key_block + i / 2];
+        weights_[to][block][i] = cuda::Pack<T>(tile[i % 2 * 2], tile[i % 2 * 2 + 1]);
+      }
+#pragma unroll
+      for (int side = 0; side < 2; ++side) {
+        const float(&left)[4] = weights[block][2 * key_block];
+        const float(&right)[4] = weights[block][2 * key_block + 1];
+        added[block][side] += (left[2 * side] + left[2 * side + 1]) + (right[2 * side] + right[2 * side + 1]);
+      }
+    }
+  }
+
+  // One load of V and what it is multiplied with; with the last of a key block, its weights are added up.
+  __device__ void AddValueBlock(uint32_t values, int key_block, int depth) {
+    uint32_t v[4];
+    LoadMatricesTransposed(v, values_.At(values, key_block, depth));
+#pragma unroll
+    for (int block = 0; block < kRowBlocks; ++block) {
+      MultiplyAccumulate<T>(out[block][2 * depth], weights_[key_block][block], v[0], v[1]);
+      MultiplyAccumulate<T>(out[block][2 * depth + 1], weights_[key_block][block], v[2], v[3]);
+    }
+    if (depth < kDepthBlocks - 1) return;
+    const uint32_t ones = cuda::Pack<T>(1.0F, 1.0F);
+#pragma unroll
+    for (int block = 0; block < kRowBlocks; ++block) {
+      MultiplyAccumulate<T>(softmax.sums[block], weights_[key_block][block], ones, ones);
+    }
+  }
+
+  KeyLanes keys_;
+  ValueLanes values_;
+  uint32_t query_shared_;
+  uint32_t query_[kRowBlocks][kDepthBlocks][4];  // The kept ones.
+  uint32_t weights_[kKeyBlocks][kRowBlocks][4];  // A fragments of P.
+};
+
+}  // namespace flashcore::cuda
+
+#endif  // FLASHCORE_KERNELS_CUDA_WARP_ROWS_CUH_
