@@ -96,7 +96,8 @@ RpcOptions ToRpcOptions(const ServerOptions& options) {
           .max_stream_in_flight = options.max_stream_in_flight,
           .max_concurrent_streams = options.max_concurrent_streams,
           .grpc_memory_bytes = options.grpc_memory_bytes,
-          .reflection = options.reflection};
+          .reflection = options.reflection,
+          .slow_log_ms = options.slow_log_ms};
 }
 
 // The server's parts, each after what it needs: destruction goes the other way.

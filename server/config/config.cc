@@ -90,6 +90,9 @@ ABSL_FLAG(absl::Duration, drain_timeout, ServerOptions().drain_timeout,
           "After SIGTERM, how long accepted calls may take to finish, 0s to 1h, e.g. 30s; after that the process ends "
           "with status 1");
 ABSL_FLAG(bool, reflection, ServerOptions().reflection, "Serve gRPC reflection, which tools like grpcurl need");
+ABSL_FLAG(int64_t, slow_log_ms, ServerOptions().slow_log_ms,
+          "Log requests that take this many milliseconds or longer, 0 to 3600000, one line each with the time of every "
+          "stage and the caller's traceparent; 10 lines a second at most. 0: none");
 ABSL_FLAG(std::string, log_level, "info", "Least level to log: debug, info, warning or error");
 ABSL_FLAG(std::string, log_format, "text", "One line per event: text (key=value) or json");
 
@@ -108,6 +111,7 @@ constexpr int64_t kGreatestMemoryBytes = int64_t{1} << 42;
 constexpr int64_t kGreatestStreamInFlight = 4096;
 constexpr int64_t kGreatestConcurrentStreams = 65536;
 constexpr int kGreatestPort = 65535;
+constexpr int64_t kGreatestSlowLogMs = 3'600'000;
 constexpr size_t kGreatestSocketPath = 107;  // sockaddr_un::sun_path less its terminator.
 constexpr absl::Duration kGreatestDrainTimeout = absl::Hours(1);
 constexpr absl::Duration kLeastSamplePeriod = absl::Milliseconds(100);
@@ -148,6 +152,7 @@ absl::Status CheckRanges(const ServerOptions& options) {
       {"max_stream_in_flight", options.max_stream_in_flight, 1, kGreatestStreamInFlight},
       {"max_concurrent_streams", options.max_concurrent_streams, 1, kGreatestConcurrentStreams},
       {"grpc_memory_bytes", options.grpc_memory_bytes, options.max_message_bytes, kGreatestMemoryBytes},
+      {"slow_log_ms", options.slow_log_ms, 0, kGreatestSlowLogMs},
   };
   for (const Range& range : ranges) {
     absl::Status status = CheckRange(range);
@@ -314,6 +319,7 @@ absl::StatusOr<ServerOptions> ServerOptionsFromFlags() {
   options.grpc_memory_bytes = absl::GetFlag(FLAGS_grpc_memory_bytes);
   options.drain_timeout = absl::GetFlag(FLAGS_drain_timeout);
   options.reflection = absl::GetFlag(FLAGS_reflection);
+  options.slow_log_ms = absl::GetFlag(FLAGS_slow_log_ms);
   absl::Status status = ReadLogFlags(options);
   if (status.ok()) status = ValidateServerOptions(options);
   if (!status.ok()) return status;

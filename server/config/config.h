@@ -61,6 +61,8 @@ struct ServerOptions {
   // Whether gRPC server reflection is served. --reflection
   bool reflection = true;
 
+  // Requests that take this long or longer are logged with the time of each stage; 0: none. --slow_log_ms
+  int64_t slow_log_ms = 0;
   // --log_level, --log_format
   LogLevel log_level = LogLevel::kInfo;
   LogFormat log_format = LogFormat::kText;

@@ -3,6 +3,7 @@
 #include <string>
 #include <utility>
 
+#include "absl/strings/str_join.h"
 #include "server/rpc/message_view.h"
 #include "server/rpc/staging.h"
 
@@ -22,10 +23,10 @@ int64_t OutputBytes(const AttentionProblem& problem) {
 
 }  // namespace
 
-AttendCall::AttendCall(const RpcServices& services, Method method, const CallContext& context)
+AttendCall::AttendCall(const RpcServices& services, Method method, CallContext context)
     : services_(services),
       method_(method),
-      context_(context),
+      context_(std::move(context)),
       arrived_ns_(services.clock.NowNs()),
       lap_ns_(arrived_ns_) {}
 
@@ -155,6 +156,19 @@ void AttendCall::Finish(bool delivered) {
   record_.stages[Stage::kSend] = now_ns - answered_ns_;
   record_.total_ns = now_ns - arrived_ns_;
   services_.metrics.RecordCall(record_);
+  if (services_.slow_log.IsSlow(record_.total_ns)) LogSlow();
+}
+
+void AttendCall::LogSlow() {
+  RequestContext context = {.shape = "", .request_id = stream_id_, .traceparent = context_.traceparent};
+  if (request_ != nullptr) {
+    const AttentionProblem& problem = request_->problem;
+    context.shape = absl::StrJoin(
+        {problem.batch, problem.num_qo_heads, problem.num_kv_heads, problem.q_len, problem.kv_len, problem.head_dim},
+        ",");
+    context.batch_requests = request_->batch_size;
+  }
+  services_.slow_log.Write(record_, context);
 }
 
 }  // namespace flashcore

@@ -21,6 +21,7 @@
 #include "server/scheduler/scheduler.h"
 #include "server/telemetry/clock.h"
 #include "server/telemetry/metrics.h"
+#include "server/telemetry/slow_log.h"
 
 namespace flashcore {
 
@@ -29,13 +30,14 @@ struct RpcServices {
   Scheduler& scheduler;
   Metrics& metrics;
   const Clock& clock;
+  SlowLog& slow_log;
 };
 
 class AttendCall {
  public:
   // `method` is kAttend or kAttendStream and says which message Start reads. Made when the complete message is there:
   // the request's time runs from here.
-  AttendCall(const RpcServices& services, Method method, const CallContext& context);
+  AttendCall(const RpcServices& services, Method method, CallContext context);
   AttendCall(const AttendCall&) = delete;
   AttendCall& operator=(const AttendCall&) = delete;
 
@@ -52,7 +54,8 @@ class AttendCall {
   // on.
   grpc::ByteBuffer TakeAnswer();
 
-  // Records the call in the metrics. Once, when gRPC is done with the answer. `delivered`: gRPC took all of it.
+  // Records the call in the metrics, and in the log if it was slow. Once, when gRPC is done with the answer.
+  // `delivered`: gRPC took all of it.
   void Finish(bool delivered);
 
  private:
@@ -63,6 +66,7 @@ class AttendCall {
   // Nanoseconds since the last call, or since the arrival.
   int64_t Lap();
   AttendAnswer BuildAnswer();
+  void LogSlow();
 
   const RpcServices services_;
   const Method method_;

@@ -22,7 +22,7 @@ AttendReactor::AttendReactor(const RpcServices& services, CallRegistry& registry
     : registry_(registry),
       context_(context),
       response_(response),
-      call_(services, Method::kAttend, ReadCallContext(context, services.clock)) {
+      call_(services, Method::kAttend, ReadCallContext(context, services.clock, services.slow_log.enabled())) {
   registry_.Enter();
 }
 

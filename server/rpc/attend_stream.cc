@@ -23,7 +23,7 @@ AttendStreamReactor::AttendStreamReactor(const RpcServices& services, CallRegist
                                          grpc::CallbackServerContext& context, int64_t max_in_flight)
     : services_(services),
       registry_(registry),
-      context_(ReadCallContext(context, services.clock)),
+      context_(ReadCallContext(context, services.clock, services.slow_log.enabled())),
       max_in_flight_(static_cast<size_t>(max_in_flight)) {}
 
 void AttendStreamReactor::OnReadDone(bool ok) {

@@ -1,8 +1,11 @@
 #include "server/rpc/call_context.h"
 
+#include <algorithm>
 #include <chrono>
 #include <functional>
 #include <string>
+
+#include "absl/strings/ascii.h"
 
 namespace flashcore {
 namespace {
@@ -17,10 +20,30 @@ int64_t DeadlineNs(const grpc::CallbackServerContext& context, const Clock& cloc
   return clock.NowNs() + std::chrono::duration_cast<std::chrono::nanoseconds>(deadline - now).count();
 }
 
+constexpr char kTraceparentKey[] = "traceparent";
+constexpr absl::string_view kTraceparentShape = "00-xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx-xxxxxxxxxxxxxxxx-xx";
+
+std::string Traceparent(const grpc::CallbackServerContext& context) {
+  const auto& metadata = context.client_metadata();
+  const auto found = metadata.find(kTraceparentKey);
+  if (found == metadata.end()) return {};
+  std::string value(found->second.data(), found->second.size());
+  return IsTraceparent(value) ? value : std::string();
+}
+
 }  // namespace
 
-CallContext ReadCallContext(const grpc::CallbackServerContext& context, const Clock& clock) {
-  return {.deadline_ns = DeadlineNs(context, clock), .connection = std::hash<std::string>()(context.peer())};
+bool IsTraceparent(absl::string_view text) {
+  const auto fits = [](char c, char shape) {
+    return shape == 'x' ? absl::ascii_isdigit(c) || (c >= 'a' && c <= 'f') : c == shape;
+  };
+  return std::equal(text.begin(), text.end(), kTraceparentShape.begin(), kTraceparentShape.end(), fits);
+}
+
+CallContext ReadCallContext(const grpc::CallbackServerContext& context, const Clock& clock, bool want_traceparent) {
+  return {.deadline_ns = DeadlineNs(context, clock),
+          .connection = std::hash<std::string>()(context.peer()),
+          .traceparent = want_traceparent ? Traceparent(context) : std::string()};
 }
 
 }  // namespace flashcore

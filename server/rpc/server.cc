@@ -27,6 +27,7 @@ constexpr int kMinClientPingIntervalMs = 10'000;
 constexpr absl::Duration kCancelGrace = absl::Milliseconds(100);
 // Threads of the one service that uses gRPC's synchronous API, reflection.
 constexpr int kMaxSyncPollers = 2;
+constexpr int64_t kNsPerMs = 1'000'000;
 
 v1::GetServerInfoResponse Describe(const RpcOptions& options, const ServerFacts& facts,
                                    const std::vector<DType>& dtypes) {
@@ -94,8 +95,11 @@ std::string BoundAddress(const std::string& address, int port) {
 
 class GrpcServer final : public RpcServer {
  public:
-  GrpcServer(const RpcServices& services, v1::GetServerInfoResponse info)
-      : scheduler_(services.scheduler), service_(services, std::move(info)) {}
+  GrpcServer(Scheduler& scheduler, Metrics& metrics, const Clock& clock, int64_t slow_ns,
+             v1::GetServerInfoResponse info)
+      : scheduler_(scheduler),
+        slow_log_(slow_ns, clock),
+        service_({scheduler, metrics, clock, slow_log_}, std::move(info)) {}
   ~GrpcServer() override;
 
   absl::Status Listen(const RpcOptions& options);
@@ -107,6 +111,7 @@ class GrpcServer final : public RpcServer {
 
  private:
   Scheduler& scheduler_;
+  SlowLog slow_log_;
   AttentionService service_;
   std::vector<std::string> addresses_;
   std::unique_ptr<grpc::Server> server_;
@@ -159,7 +164,8 @@ GrpcServer::~GrpcServer() {
 absl::StatusOr<std::unique_ptr<RpcServer>> RpcServer::Start(const RpcOptions& options, const ServerFacts& facts,
                                                             const std::vector<DType>& dtypes, Scheduler& scheduler,
                                                             Metrics& metrics, const Clock& clock) {
-  auto server = std::make_unique<GrpcServer>(RpcServices{scheduler, metrics, clock}, Describe(options, facts, dtypes));
+  auto server = std::make_unique<GrpcServer>(scheduler, metrics, clock, options.slow_log_ms * kNsPerMs,
+                                             Describe(options, facts, dtypes));
   if (absl::Status status = server->Listen(options); !status.ok()) return status;
   return server;
 }

@@ -29,6 +29,8 @@ struct RpcOptions {
   int64_t max_concurrent_streams = 0;
   int64_t grpc_memory_bytes = 0;
   bool reflection = true;
+  // Requests that take this long or longer are logged; 0: none.
+  int64_t slow_log_ms = 0;
 };
 
 // Thread-safe.

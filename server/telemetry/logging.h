@@ -8,8 +8,8 @@
 // Times are UTC. A text value is quoted, as a JSON string, when it is empty or holds anything but printable ASCII
 // without spaces, quotes and '='. Either way one event is one line, whatever its values hold.
 //
-// Events are rare: starting, stopping, faults. Requests are counted in metrics.h, not logged. Never log tensor data,
-// credentials or whole messages.
+// Events are rare: starting, stopping, faults. Requests are counted in metrics.h; slow_log.h logs a few, if asked to.
+// Never log tensor data, credentials or whole messages.
 //
 // Thread-safe. Writes block on stderr. Not for signal handlers.
 #ifndef FLASHCORE_SERVER_TELEMETRY_LOGGING_H_

@@ -23,7 +23,6 @@ using prometheus::Labels;
 using prometheus::Registry;
 
 constexpr size_t kNumCodes = static_cast<size_t>(absl::StatusCode::kUnauthenticated) + 1;
-constexpr std::array<const char*, kNumMethods> kMethodNames = {"Attend", "AttendStream", "GetServerInfo"};
 constexpr std::array<const char*, kNumRejections> kRejectionNames = {"invalid",    "unsupported", "too_large",
                                                                      "queue_full", "memory_full", "connection_share",
                                                                      "draining",   "deadline",    "device_fault"};
@@ -136,9 +135,10 @@ void Metrics::Series::AddCalls() {
   for (size_t method = 0; method < kNumMethods; ++method) {
     for (size_t code = 0; code < kNumCodes; ++code) {
       const std::string code_name = absl::StatusCodeToString(static_cast<absl::StatusCode>(code));
-      requests[method][code] = &requests_family.Add({{"method", kMethodNames[method]}, {"code", code_name}});
+      requests[method][code] =
+          &requests_family.Add({{"method", std::string(kMethodNames[method])}, {"code", code_name}});
     }
-    request_duration[method] = &duration_family.Add({{"method", kMethodNames[method]}}, bounds);
+    request_duration[method] = &duration_family.Add({{"method", std::string(kMethodNames[method])}}, bounds);
   }
   received_bytes = &AddCounter(registry, "flashcore_received_bytes_total", "Tensor bytes received in requests.");
   sent_bytes = &AddCounter(registry, "flashcore_sent_bytes_total", "Tensor bytes sent in answers.");

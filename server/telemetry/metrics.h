@@ -9,6 +9,7 @@
 #ifndef FLASHCORE_SERVER_TELEMETRY_METRICS_H_
 #define FLASHCORE_SERVER_TELEMETRY_METRICS_H_
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -29,6 +30,7 @@ namespace flashcore {
 
 enum class Method : uint8_t { kAttend, kAttendStream, kGetServerInfo };
 inline constexpr size_t kNumMethods = 3;
+inline constexpr std::array<absl::string_view, kNumMethods> kMethodNames = {"Attend", "AttendStream", "GetServerInfo"};
 
 // Why a request was turned away before any compute. kInvalid is rpc's to record, the others the scheduler's.
 enum class Rejection : uint8_t {

@@ -73,6 +73,7 @@ TEST(ConfigTest, EveryFlagArrives) {
                                                         {"grpc_memory_bytes", "9000000"},
                                                         {"drain_timeout", "1m30s"},
                                                         {"reflection", "false"},
+                                                        {"slow_log_ms", "250"},
                                                         {"log_level", "error"},
                                                         {"log_format", "json"}};
   for (const auto& [name, value] : values) flags.Set(name, value);
@@ -102,6 +103,7 @@ TEST(ConfigTest, EveryFlagArrives) {
   EXPECT_EQ(options->grpc_memory_bytes, 9'000'000);
   EXPECT_EQ(options->drain_timeout, absl::Seconds(90));
   EXPECT_FALSE(options->reflection);
+  EXPECT_EQ(options->slow_log_ms, 250);
   EXPECT_EQ(options->log_level, LogLevel::kError);
   EXPECT_EQ(options->log_format, LogFormat::kJson);
 }
@@ -137,6 +139,8 @@ TEST(ConfigTest, ABadFlagIsNamedWithItsBounds) {
                                {"devices", "", "empty"},
                                {"devices", "0,x", "'x' is not a number"},
                                {"devices", "1,0,1", "1 is there twice"},
+                               {"slow_log_ms", "-1", "from 0 to 3600000"},
+                               {"slow_log_ms", "3600001", "from 0 to 3600000"},
                                {"max_batch_gflop", "-1", "from 0 to 1000000000"},
                                {"max_queue_delay", "1001ms", "from 0s to 1s"},
                                {"lanes", "17", "from 0 to 16"},
