@@ -136,9 +136,13 @@ TEST(CudaFusedPlanTest, SplitsCountOnCtasThatAreResident) {
 }
 
 TEST(CudaFusedPlanTest, TheMissionShapeFillsTheDevice) {
-  const FusedPlan plan = PlanFused(Shape(1, 8, 8, 512, 512, 64), kH100);
-  EXPECT_GE(plan.ctas(), kH100.multiprocessors);
+  const AttentionProblem mission = Shape(1, 8, 8, 512, 512, 64);
+  const FusedPlan plan = PlanFused(mission, kH100);
+  EXPECT_EQ(plan.kind, TileKind::kShort);
+  EXPECT_GE(plan.ctas() * 10, kH100.multiprocessors * 9);
   EXPECT_EQ(plan.splits, 1);
+  EXPECT_GE(PlanFused(Causal(mission), kH100).ctas(), kH100.multiprocessors);
+  EXPECT_GE(PlanFused(mission, kL4).ctas(), kL4.multiprocessors);
 }
 
 TEST(CudaFusedPlanTest, LargeGridsTakeWideTiles) {
