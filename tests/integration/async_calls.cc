@@ -35,12 +35,12 @@ AsyncCalls::~AsyncCalls() {
 }
 
 std::shared_ptr<AsyncCall> AsyncCalls::Start(std::shared_ptr<const v1::AttendRequest> request, OnFinished on_finished) {
-  {
-    const MutexLock lock(mutex_);
-    ++under_way_;
-  }
   auto call = std::make_shared<AsyncCall>();
   call->request = std::move(request);
+  // Held until the tag is the queue's, so that the finisher, and whoever watches locks, sees all that was written
+  // before.
+  const MutexLock lock(mutex_);
+  ++under_way_;
   auto* const under_way = new UnderWay{call, nullptr, std::move(on_finished)};
   under_way->reader = stub_->AsyncAttend(&call->context, *call->request, &queue_);
   under_way->reader->Finish(&call->response, &call->status, under_way);
@@ -51,6 +51,7 @@ void AsyncCalls::FinishCalls() {
   void* tag = nullptr;
   bool ok = false;
   while (queue_.Next(&tag, &ok)) {
+    { const MutexLock started(mutex_); }
     const std::unique_ptr<UnderWay> finished(static_cast<UnderWay*>(tag));
     if (finished->on_finished) finished->on_finished(*finished->call);
     const MutexLock lock(mutex_);

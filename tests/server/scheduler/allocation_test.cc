@@ -1,9 +1,6 @@
-// A busy scheduler over a host engine takes nothing from the heap: counted by a global operator new. Alone in its
-// binary.
-#include <atomic>
+// A busy scheduler over a host engine takes nothing from the heap.
 #include <cstdlib>
 #include <memory>
-#include <new>
 #include <vector>
 
 #include "gtest/gtest.h"
@@ -11,20 +8,7 @@
 #include "server/engine/cpu_engine.h"
 #include "server/engine/passthrough.h"
 #include "server/scheduler/scheduler.h"
-
-namespace {
-
-std::atomic<int64_t> allocations = 0;
-
-}  // namespace
-
-void* operator new(size_t size_bytes) {
-  allocations.fetch_add(1, std::memory_order_relaxed);
-  if (void* memory = std::malloc(size_bytes == 0 ? 1 : size_bytes)) return memory;
-  std::abort();
-}
-void operator delete(void* memory) noexcept { std::free(memory); }
-void operator delete(void* memory, size_t /*size_bytes*/) noexcept { std::free(memory); }
+#include "tests/server/scheduler/allocation_counter.h"
 
 namespace flashcore {
 namespace {
@@ -90,11 +74,11 @@ TEST(AllocationTest, ABusySchedulerTakesNothingFromTheHeap) {
   constexpr int kWarmUpRounds = 200;
   constexpr int kRounds = 500;
   for (int i = 0; i < kWarmUpRounds; ++i) SubmitRound(**scheduler, requests, countdown);
-  const int64_t before = allocations;
+  const int64_t before = testing::CountAllocations();
   for (int i = 0; i < kRounds; ++i) SubmitRound(**scheduler, requests, countdown);
   EXPECT_TRUE((*scheduler)->WaitIdle(kNoDeadlineNs));
   // A pool may grow once more where threads meet as they never did before; 30,000 requests are not a handful.
-  EXPECT_LE(allocations - before, 10);
+  EXPECT_LE(testing::CountAllocations() - before, 10);
 }
 
 }  // namespace
