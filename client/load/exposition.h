@@ -19,7 +19,7 @@ class Exposition {
 
   // 0 if there is no such series.
   double Value(const std::string& series) const;
-  bool Has(const std::string& series) const { return values_.count(series) > 0; }
+  bool Has(const std::string& series) const { return values_.contains(series); }
   // The name of each series and its value, in order.
   const std::map<std::string, double>& values() const { return values_; }
 

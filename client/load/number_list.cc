@@ -33,10 +33,10 @@ bool ParseRange(const std::vector<std::string>& parts, std::vector<double>& valu
 }
 
 bool ParseList(absl::string_view text, std::vector<double>& values) {
-  for (const absl::string_view part : absl::StrSplit(text, ',')) {
-    if (!ParseNumber(part, values.emplace_back())) return false;
-  }
-  return true;
+  bool read = true;
+  for (const absl::string_view part : absl::StrSplit(text, ','))
+    read = ParseNumber(part, values.emplace_back()) && read;
+  return read;
 }
 
 }  // namespace

@@ -79,7 +79,7 @@ void RequestStream::WriteNext() {
     const MutexLock lock(mutex_);
     if (write_under_way_ || broken_ || half_closed_) return;
     // A call may have expired before it was written.
-    while (!outbox_.empty() && calls_.count(outbox_.front()) == 0) outbox_.pop_front();
+    while (!outbox_.empty() && !calls_.contains(outbox_.front())) outbox_.pop_front();
     if (!outbox_.empty()) {
       const uint64_t id = outbox_.front();
       outbox_.pop_front();
@@ -199,7 +199,7 @@ void RequestStream::Cancel() {
 void RequestStream::CancelCall(uint64_t id) {
   {
     const MutexLock lock(mutex_);
-    if (calls_.count(id) == 0) return;
+    if (!calls_.contains(id)) return;
   }
   Cancel();
 }
