@@ -14,8 +14,8 @@ namespace flashcore {
 
 class FakeServer {
  public:
-  // What Attend, and AttendStream for each of its requests, does after computing the right answer: changes it, or returns an error instead. Called on gRPC's
-  // threads, several at once.
+  // What Attend, and AttendStream for each of its requests, does after computing the right answer: changes it, or
+  // returns an error instead. Called on gRPC's threads, several at once.
   using Twist = std::function<grpc::Status(grpc::ServerContext&, const v1::AttendRequest&, v1::AttendResponse&)>;
 
   // Listens on a port that the kernel chooses, or on `unix_path` if it is not empty. Serving from the start.
