@@ -53,6 +53,7 @@ trap on_exit EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
+: >"$work/server.log"
 "$bin/flashcore_server" --backend=cuda --listen= --unix_socket="$work/socket" --metrics_address=127.0.0.1:0 \
   2>"$work/server.log" </dev/null &
 server_pid=$!
@@ -78,7 +79,6 @@ sys.stdout.write(opener.open(sys.argv[1], timeout=30).read().decode())' "http://
 {
   echo "# Recorded by tests/observability/record_gpu_scrapes.sh, after $seconds s of load '$mix', which went on."
   date -u '+# date %Y-%m-%d %H:%M UTC'
-  nvidia-smi --query-gpu=name,driver_version --format=csv,noheader | sed 's/^/# gpu /'
   for number in 1 2 3; do
     echo "# scrape $number"
     scrape
