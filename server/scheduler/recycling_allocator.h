@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <memory>
 #include <new>
+#include <utility>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
@@ -61,7 +62,7 @@ class RecyclingAllocator {
 
   explicit RecyclingAllocator(std::shared_ptr<RecycledBlocks> blocks) : blocks_(std::move(blocks)) {}
   template <typename Other>
-  RecyclingAllocator(const RecyclingAllocator<Other>& other) : blocks_(other.blocks()) {}
+  explicit RecyclingAllocator(const RecyclingAllocator<Other>& other) : blocks_(other.blocks()) {}
 
   T* allocate(size_t count) {
     static_assert(alignof(T) <= __STDCPP_DEFAULT_NEW_ALIGNMENT__);
