@@ -45,8 +45,8 @@ make_image() {
   "${builder[@]}" run --isolation chroot --network host "$working" -- sh -c \
     'apt-get -qq update && apt-get -qq install -y --no-install-recommends systemd >/dev/null 2>&1'
   "${builder[@]}" copy --quiet "$working" "$(find "$packages" -maxdepth 1 -name 'flashcore-*.deb' -print -quit)" \
-    /root/flashcore.deb >/dev/null
-  "${builder[@]}" run --isolation chroot "$working" -- dpkg -i /root/flashcore.deb
+    /opt/flashcore.deb >/dev/null
+  "${builder[@]}" run --isolation chroot "$working" -- dpkg -i /opt/flashcore.deb
   "${builder[@]}" config --cmd /lib/systemd/systemd "$working"
   "${builder[@]}" commit --quiet --rm "$working" "$image" >/dev/null
 }
@@ -90,7 +90,7 @@ wait_for 60 is ActiveState active
 
 echo "== an upgrade drains the old process and starts the new one"
 before="$(property MainPID)"
-inside dpkg -i /root/flashcore.deb >/dev/null
+inside dpkg -i /opt/flashcore.deb >/dev/null
 [[ "$(property MainPID)" != "$before" ]] || fail "the old process still runs"
 is ActiveState active || fail "the new process does not run"
 
