@@ -287,12 +287,12 @@ std::string StageWaterfall(const PointReport& point) {
   const std::vector<Bar> bars = WaterfallBars(point);
   double total_ms = 0;
   for (const Bar& bar : bars) total_ms += bar.ms;
-  std::string out = "<div class=\"fall\">";
+  std::string out = R"(<div class="fall">)";
   double before_ms = 0;
   for (const Bar& bar : bars) {
     absl::StrAppendFormat(&out,
-                          "<span>%s</span><div class=\"track\"><i class=\"%s\" style=\"left:%.2f%%;width:%.2f%%\"></i>"
-                          "</div><span class=\"value\">%s%s</span>",
+                          R"(<span>%s</span><div class="track"><i class="%s" style="left:%.2f%%;width:%.2f%%"></i>)"
+                          R"(</div><span class="value">%s%s</span>)",
                           bar.name, bar.kind, before_ms / total_ms * kPercent, bar.ms / total_ms * kPercent,
                           ShortTime(bar.ms),
                           bar.detail.empty() ? "" : absl::StrCat(" <small>", bar.detail, "</small>"));

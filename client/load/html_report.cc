@@ -34,7 +34,7 @@ void AppendVerdict(const LoadReport& report, std::string& out) {
     if (point.verified.wrong > 0) reasons.push_back(absl::StrCat(Grouped(point.verified.wrong), " wrong answers"));
     if (point.result.gave_up) reasons.emplace_back("nothing was answered any more, so the run was given up");
   }
-  absl::StrAppend(&out, "<div class=\"verdict ", fine ? "good" : "bad", "\"><strong>", title, "</strong>");
+  absl::StrAppend(&out, R"(<div class="verdict )", fine ? "good" : "bad", R"("><strong>)", title, "</strong>");
   if (report.search.has_value()) absl::StrAppend(&out, HtmlEscape(DescribeSearch(report)));
   if (!reasons.empty()) {
     out += "<ul>";
@@ -43,20 +43,20 @@ void AppendVerdict(const LoadReport& report, std::string& out) {
   }
   out += "</div>";
   if (point.validity.notes.empty()) return;
-  out += "<div class=\"notes\"><ul>";
+  out += R"(<div class="notes"><ul>)";
   for (const std::string& note : point.validity.notes) absl::StrAppend(&out, "<li>", HtmlEscape(note), "</li>");
   out += "</ul></div>";
 }
 
 void AppendTile(const std::string& name, const std::string& value, const std::string& unit, const std::string& detail,
                 std::string& out) {
-  absl::StrAppend(&out, "<div class=\"tile\"><span>", name, "</span><b>", value, "<small>", unit, "</small></b><em>",
+  absl::StrAppend(&out, R"(<div class="tile"><span>)", name, "</span><b>", value, "<small>", unit, "</small></b><em>",
                   HtmlEscape(detail), "</em></div>");
 }
 
 void AppendTiles(const PointReport& point, std::string& out) {
   const CallStats& stats = point.result.stats;
-  out += "<div class=\"tiles\">";
+  out += R"(<div class="tiles">)";
   AppendTile("answered", ShortNumber(AnsweredPerSecond(point)), "/s",
              point.run.open_loop() ? absl::StrCat("of ", ShortNumber(point.run.rate), "/s asked for")
                                    : absl::StrCat(Grouped(stats.answered()), " in all"),
@@ -75,12 +75,12 @@ void AppendTiles(const PointReport& point, std::string& out) {
 }
 
 void AppendSection(const std::string& title, const std::string& sub, const std::string& body, std::string& out) {
-  absl::StrAppend(&out, "<section><h2>", title, "</h2><p class=\"sub\">", sub, "</p>", body, "</section>");
+  absl::StrAppend(&out, "<section><h2>", title, R"(</h2><p class="sub">)", sub, "</p>", body, "</section>");
 }
 
 std::string LatencyTable(const PointReport& point) {
   const CallStats& stats = point.result.stats;
-  std::string out = "<div class=\"wide\"><table><tr><th>ms</th><th>mean</th>";
+  std::string out = R"(<div class="wide"><table><tr><th>ms</th><th>mean</th>)";
   for (const NamedQuantile& q : kQuantiles) absl::StrAppend(&out, "<th>", q.name, "</th>");
   out += "<th>max</th></tr>";
   const auto row = [&out](const char* name, const Histogram& histogram) {
@@ -103,12 +103,12 @@ std::string LatencyTable(const PointReport& point) {
 
 std::string PointsTable(const LoadReport& report) {
   std::string out =
-      absl::StrCat("<div class=\"wide\"><table><tr><th>", VariableName(report.points[0].run),
+      absl::StrCat(R"(<div class="wide"><table><tr><th>)", VariableName(report.points[0].run),
                    "</th><th>answered/s</th><th>p50 ms</th><th>p99 ms</th><th>p99.9 ms</th><th>failed</th>"
                    "<th>held back</th><th>unsent</th><th>batch</th><th>client cores</th><th></th></tr>");
   for (const PointReport& point : report.points) {
     const CallStats& stats = point.result.stats;
-    absl::StrAppend(&out, &point == &report.point() ? "<tr class=\"main\"><td>" : "<tr><td>",
+    absl::StrAppend(&out, &point == &report.point() ? R"(<tr class="main"><td>)" : "<tr><td>",
                     ShortNumber(VariableValue(point.run)), "</td><td>", ShortNumber(AnsweredPerSecond(point)));
     for (const double quantile : {0.5, 0.99, 0.999}) {
       absl::StrAppend(&out, "</td><td>", ShortNumber(QuantileMs(stats.latency, quantile)));
@@ -117,21 +117,20 @@ std::string PointsTable(const LoadReport& report) {
                     Grouped(point.result.unsent));
     absl::StrAppendFormat(
         &out, "</td><td>%.1f</td><td>%.2f</td>%s</tr>", PerAnswer(point, static_cast<double>(stats.server.batch_size)),
-        point.result.client.cores_used(), point.validity.valid() ? "<td></td>" : "<td class=\"bad\">invalid</td>");
+        point.result.client.cores_used(), point.validity.valid() ? "<td></td>" : R"(<td class="bad">invalid</td>)");
   }
   return out + "</table></div>";
 }
 
 std::string ErrorTableHtml(const PointReport& point) {
   const CallStats& stats = point.result.stats;
-  if (stats.failed() == 0) return "<p class=\"sub\">No request failed.</p>";
-  std::string out =
-      "<div class=\"wide\"><table><tr><th>code</th><th>count</th><th>share</th><th>first after</th>"
-      "<th class=\"text\">what it means</th><th class=\"text\">the first message</th></tr>";
+  if (stats.failed() == 0) return R"(<p class="sub">No request failed.</p>)";
+  std::string out = R"(<div class="wide"><table><tr><th>code</th><th>count</th><th>share</th><th>first after</th>)"
+                    R"(<th class="text">what it means</th><th class="text">the first message</th></tr>)";
   for (const ErrorKind& kind : stats.errors.Kinds()) {
     absl::StrAppendFormat(&out,
-                          "<tr><td>%s</td><td>%s</td><td>%.2f %%</td><td>%.1f s</td><td class=\"text\">%s</td><td "
-                          "class=\"text\">%s</td></tr>",
+                          R"(<tr><td>%s</td><td>%s</td><td>%.2f %%</td><td>%.1f s</td><td class="text">%s</td><td )"
+                          R"(class="text">%s</td></tr>)",
                           absl::StatusCodeToString(kind.code), Grouped(kind.count),
                           static_cast<double>(kind.count) / static_cast<double>(stats.ended()) * kPercent,
                           static_cast<double>(kind.first_offset_ns) / kGiga, Meaning(kind.code),
@@ -200,7 +199,7 @@ std::string WaterfallSub(const PointReport& point) {
 
 void AppendSweep(const LoadReport& report, std::string& out) {
   if (report.points.size() < 2) return;
-  out += "<div class=\"grid2\">";
+  out += R"(<div class="grid2">)";
   AppendSection("Latency of each point", "From the intended start. Look for the knee.", SweepLatencyChart(report), out);
   AppendSection("Throughput of each point", "A server that keeps up answers what is asked for.",
                 SweepThroughputChart(report), out);
@@ -214,7 +213,7 @@ std::string ToHtml(const LoadReport& report) {
   const PointReport& point = report.point();
   std::string out = absl::StrCat(
       "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
-      "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"><title>FlashCore load "
+      R"(<meta name="viewport" content="width=device-width, initial-scale=1"><title>FlashCore load )"
       "report</title><style>",
       kHtmlStyle, "</style></head><body><main><header><h1>FlashCore load report</h1><p>",
       HtmlEscape(absl::StrCat(report.server.backend, " on ", report.server.device, ", ", DescribeLoop(point.run), ", ",
@@ -224,7 +223,7 @@ std::string ToHtml(const LoadReport& report) {
   AppendTiles(point, out);
   AppendSweep(report, out);
   if (point.result.stats.answered() > 0) {
-    out += "<div class=\"grid2\">";
+    out += R"(<div class="grid2">)";
     AppendSection("Latency by percentile", "Each further 9 is as far from the last. A tail shows at the right.",
                   PercentileChart(point), out);
     AppendSection("Where the time goes", WaterfallSub(point), StageWaterfall(point), out);

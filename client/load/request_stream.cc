@@ -39,7 +39,7 @@ RequestStream::~RequestStream() {
 std::shared_ptr<RequestStream> RequestStream::Open(const RequestStreamOptions& options, std::shared_ptr<RawStub> stub,
                                                    const std::vector<SerializedRequest>& requests, CallGauge& gauge,
                                                    TimerQueue& timers) {
-  const std::shared_ptr<RequestStream> stream(new RequestStream(options, std::move(stub), requests, gauge, timers));
+  std::shared_ptr<RequestStream> stream(new RequestStream(options, std::move(stub), requests, gauge, timers));
   stream->self_ = stream;
   stream->weak_ = stream;
   stream->stub_->PrepareBidiStreamingCall(stream->context_.get(), stream->method_, grpc::StubOptions(), stream.get());

@@ -35,9 +35,9 @@ class Frame {
   explicit Frame(const Chart& chart) : chart_(chart) {}
   double X(double value) const { return left() + Position(chart_.x, value) * (right() - left()); }
   double Y(double value) const { return bottom() - Position(chart_.y, value) * (bottom() - top()); }
-  double left() const { return kLeft; }
-  double right() const { return kWidth - kRight; }
-  double top() const { return kTop; }
+  static double left() { return kLeft; }
+  static double right() { return kWidth - kRight; }
+  static double top() { return kTop; }
   double bottom() const { return chart_.height - kBottom; }
 
  private:
@@ -47,27 +47,28 @@ class Frame {
 void AppendAxes(const Chart& chart, const Frame& frame, std::string& out) {
   for (const auto& [value, label] : chart.y.ticks) {
     const double y = frame.Y(value);
-    absl::StrAppendFormat(&out, "<line class=\"grid\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%.1f\"/>", frame.left(),
-                          frame.right(), y, y);
-    absl::StrAppendFormat(&out, "<text class=\"tick\" text-anchor=\"end\" x=\"%.1f\" y=\"%.1f\" dy=\"4\">%s</text>",
-                          frame.left() - kTickGap, y, HtmlEscape(label));
+    absl::StrAppendFormat(&out, R"(<line class="grid" x1="%.1f" x2="%.1f" y1="%.1f" y2="%.1f"/>)", Frame::left(),
+                          Frame::right(), y, y);
+    absl::StrAppendFormat(&out, R"(<text class="tick" text-anchor="end" x="%.1f" y="%.1f" dy="4">%s</text>)",
+                          Frame::left() - kTickGap, y, HtmlEscape(label));
   }
   for (const auto& [value, label] : chart.x.ticks) {
     const double x = frame.X(value);
-    absl::StrAppendFormat(&out, "<line class=\"grid\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%.1f\"/>", x, x,
-                          frame.top(), frame.bottom());
-    absl::StrAppendFormat(&out, "<text class=\"tick\" text-anchor=\"middle\" x=\"%.1f\" y=\"%.1f\">%s</text>", x,
+    absl::StrAppendFormat(&out, R"(<line class="grid" x1="%.1f" x2="%.1f" y1="%.1f" y2="%.1f"/>)", x, x, Frame::top(),
+                          frame.bottom());
+    absl::StrAppendFormat(&out, R"(<text class="tick" text-anchor="middle" x="%.1f" y="%.1f">%s</text>)", x,
                           frame.bottom() + 2 * kTickGap + 2, HtmlEscape(label));
   }
-  absl::StrAppendFormat(&out, "<line class=\"axis\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%.1f\"/>", frame.left(),
-                        frame.right(), frame.bottom(), frame.bottom());
-  absl::StrAppendFormat(&out, "<text class=\"title\" text-anchor=\"middle\" x=\"%.1f\" y=\"%.1f\">%s</text>",
-                        (frame.left() + frame.right()) / 2, chart.height - kTickGap / 2, HtmlEscape(chart.x.title));
-  const double middle = (frame.top() + frame.bottom()) / 2;
-  absl::StrAppendFormat(&out,
-                        "<text class=\"title\" text-anchor=\"middle\" transform=\"translate(14 %.1f) rotate(-90)\">%s"
-                        "</text>",
-                        middle, HtmlEscape(chart.y.title));
+  absl::StrAppendFormat(&out, R"(<line class="axis" x1="%.1f" x2="%.1f" y1="%.1f" y2="%.1f"/>)", Frame::left(),
+                        Frame::right(), frame.bottom(), frame.bottom());
+  absl::StrAppendFormat(&out, R"(<text class="title" text-anchor="middle" x="%.1f" y="%.1f">%s</text>)",
+                        (Frame::left() + Frame::right()) / 2, chart.height - kTickGap / 2, HtmlEscape(chart.x.title));
+  const double middle = (Frame::top() + frame.bottom()) / 2;
+  absl::StrAppendFormat(
+      &out,
+      R"html(<text class="title" text-anchor="middle" transform="translate(14 %.1f) rotate(-90)">%s)html"
+      "</text>",
+      middle, HtmlEscape(chart.y.title));
 }
 
 void AppendBars(const Series& series, const Frame& frame, std::string& out) {
@@ -77,9 +78,8 @@ void AppendBars(const Series& series, const Frame& frame, std::string& out) {
   for (size_t i = 0; i < series.points.size(); ++i) {
     const auto& [x, y] = series.points[i];
     if (y <= 0) continue;
-    absl::StrAppendFormat(&out, "<rect class=\"bar %s\" x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\">",
-                          series.color, frame.X(x), frame.Y(y), std::max(1.0, step * kBarShare),
-                          frame.bottom() - frame.Y(y));
+    absl::StrAppendFormat(&out, R"(<rect class="bar %s" x="%.1f" y="%.1f" width="%.1f" height="%.1f">)", series.color,
+                          frame.X(x), frame.Y(y), std::max(1.0, step * kBarShare), frame.bottom() - frame.Y(y));
     if (i < series.hints.size()) absl::StrAppend(&out, "<title>", HtmlEscape(series.hints[i]), "</title>");
     out += "</rect>";
   }
@@ -92,34 +92,33 @@ void AppendLine(const Series& series, const Frame& frame, std::string& out) {
     absl::StrAppendFormat(&path, "%s%.1f %.1f", path.empty() ? "M" : "L", frame.X(x), frame.Y(y));
   }
   if (series.area) {
-    absl::StrAppendFormat(&out, "<path class=\"area %s\" d=\"%sL%.1f %.1fL%.1f %.1fZ\"/>", series.color, path,
+    absl::StrAppendFormat(&out, R"(<path class="area %s" d="%sL%.1f %.1fL%.1f %.1fZ"/>)", series.color, path,
                           frame.X(series.points.back().first), frame.bottom(), frame.X(series.points.front().first),
                           frame.bottom());
   }
-  absl::StrAppendFormat(&out, "<path class=\"line %s\" d=\"%s\"/>", series.color, path);
+  absl::StrAppendFormat(&out, R"(<path class="line %s" d="%s"/>)", series.color, path);
 }
 
 void AppendDots(const Series& series, const Frame& frame, std::string& out) {
   for (size_t i = 0; i < series.points.size(); ++i) {
     const auto& [x, y] = series.points[i];
-    absl::StrAppendFormat(&out, "<circle class=\"dot %s\" cx=\"%.1f\" cy=\"%.1f\" r=\"%.1f\">", series.color,
-                          frame.X(x), frame.Y(y), kDotRadius);
+    absl::StrAppendFormat(&out, R"(<circle class="dot %s" cx="%.1f" cy="%.1f" r="%.1f">)", series.color, frame.X(x),
+                          frame.Y(y), kDotRadius);
     if (i < series.hints.size()) absl::StrAppend(&out, "<title>", HtmlEscape(series.hints[i]), "</title>");
     out += "</circle>";
   }
 }
 
 void AppendMarker(const Marker& marker, const Frame& frame, std::string& out) {
-  const double x1 = marker.horizontal ? frame.left() : frame.X(marker.value);
-  const double x2 = marker.horizontal ? frame.right() : x1;
-  const double y1 = marker.horizontal ? frame.Y(marker.value) : frame.top();
+  const double x1 = marker.horizontal ? Frame::left() : frame.X(marker.value);
+  const double x2 = marker.horizontal ? Frame::right() : x1;
+  const double y1 = marker.horizontal ? frame.Y(marker.value) : Frame::top();
   const double y2 = marker.horizontal ? y1 : frame.bottom();
-  absl::StrAppendFormat(&out, "<line class=\"marker\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%.1f\"/>", x1, x2, y1,
-                        y2);
-  absl::StrAppendFormat(&out, "<text class=\"marker-label\" x=\"%.1f\" y=\"%.1f\" text-anchor=\"%s\">%s</text>",
-                        marker.horizontal ? frame.left() + kTickGap : x1 - kTickGap,
-                        marker.horizontal ? y1 - kTickGap / 2 : frame.top() + kTop, marker.horizontal ? "start" : "end",
-                        HtmlEscape(marker.label));
+  absl::StrAppendFormat(&out, R"(<line class="marker" x1="%.1f" x2="%.1f" y1="%.1f" y2="%.1f"/>)", x1, x2, y1, y2);
+  absl::StrAppendFormat(&out, R"(<text class="marker-label" x="%.1f" y="%.1f" text-anchor="%s">%s</text>)",
+                        marker.horizontal ? Frame::left() + kTickGap : x1 - kTickGap,
+                        marker.horizontal ? y1 - kTickGap / 2 : Frame::top() + kTop,
+                        marker.horizontal ? "start" : "end", HtmlEscape(marker.label));
 }
 
 // 1, 2 or 5 times a power of ten, at or above `value`.
@@ -135,7 +134,7 @@ double RoundUp(double value) {
 }  // namespace
 
 std::string HtmlEscape(const std::string& text) {
-  return absl::StrReplaceAll(text, {{"&", "&amp;"}, {"<", "&lt;"}, {">", "&gt;"}, {"\"", "&quot;"}, {"'", "&#39;"}});
+  return absl::StrReplaceAll(text, {{"&", "&amp;"}, {"<", "&lt;"}, {">", "&gt;"}, {R"(")", "&quot;"}, {"'", "&#39;"}});
 }
 
 std::string TickLabel(double value) {
@@ -169,9 +168,8 @@ Axis LogAxis(std::string title, double low, double high) {
   for (const double value : candidates) {
     if (value <= least * (1 + 1e-9)) axis.low = value;
   }
-  for (size_t i = candidates.size(); i-- > 0;) {
-    if (candidates[i] >= most * (1 - 1e-9)) axis.high = candidates[i];
-  }
+  axis.high =
+      *std::find_if(candidates.begin(), candidates.end(), [most](double value) { return value >= most * (1 - 1e-9); });
   for (const double value : candidates) {
     const double digit = value / std::pow(kTen, std::floor(std::log10(value) + 1e-9));
     const bool power = std::abs(digit - 1) < 1e-6;
@@ -185,13 +183,13 @@ std::string ToSvg(const Chart& chart) {
   const Frame frame(chart);
   std::string out;
   if (chart.series.size() > 1) {
-    out += "<div class=\"legend\">";
+    out += R"(<div class="legend">)";
     for (const Series& series : chart.series) {
-      absl::StrAppend(&out, "<span><i class=\"key ", series.color, "\"></i>", HtmlEscape(series.name), "</span>");
+      absl::StrAppend(&out, R"(<span><i class="key )", series.color, R"("></i>)", HtmlEscape(series.name), "</span>");
     }
     out += "</div>";
   }
-  absl::StrAppendFormat(&out, "<svg viewBox=\"0 0 %.0f %.0f\" role=\"img\" aria-label=\"%s\">", kWidth, chart.height,
+  absl::StrAppendFormat(&out, R"(<svg viewBox="0 0 %.0f %.0f" role="img" aria-label="%s">)", kWidth, chart.height,
                         HtmlEscape(chart.label));
   AppendAxes(chart, frame, out);
   for (const Series& series : chart.series) {
