@@ -44,27 +44,27 @@ Metrics& SharedMetrics() {
 void BM_Request(benchmark::State& state) {
   Metrics& metrics = SharedMetrics();
   const CallRecord call = OneCall();
-  for (const auto _ : state) RecordRequest(metrics, call);
+  while (state.KeepRunning()) RecordRequest(metrics, call);
 }
 BENCHMARK(BM_Request)->Threads(1)->Threads(2)->Threads(4);
 
 void BM_RecordCall(benchmark::State& state) {
   Metrics& metrics = SharedMetrics();
   const CallRecord call = OneCall();
-  for (const auto _ : state) metrics.RecordCall(call);
+  while (state.KeepRunning()) metrics.RecordCall(call);
 }
 BENCHMARK(BM_RecordCall);
 
 void BM_RecordBatch(benchmark::State& state) {
   Metrics& metrics = SharedMetrics();
-  for (const auto _ : state) metrics.RecordBatch({.requests = 1, .bytes = kBytes, .flops = kFlops});
+  while (state.KeepRunning()) metrics.RecordBatch({.requests = 1, .bytes = kBytes, .flops = kFlops});
 }
 BENCHMARK(BM_RecordBatch);
 
 // Not on any request's way, but beside it: a scrape takes each histogram's lock.
 void BM_Scrape(benchmark::State& state) {
   const Metrics& metrics = SharedMetrics();
-  for (const auto _ : state) benchmark::DoNotOptimize(metrics.ExpositionText());
+  while (state.KeepRunning()) benchmark::DoNotOptimize(metrics.ExpositionText());
 }
 BENCHMARK(BM_Scrape)->Unit(benchmark::kMicrosecond);
 

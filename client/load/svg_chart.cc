@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstddef>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -196,9 +197,10 @@ std::string ToSvg(const Chart& chart) {
     if (series.kind == SeriesKind::kBars) AppendBars(series, frame, out);
   }
   // The first series is the one that matters most: on top.
-  for (auto series = chart.series.rbegin(); series != chart.series.rend(); ++series) {
-    if (series->kind != SeriesKind::kBars) AppendLine(*series, frame, out);
-    if (series->kind == SeriesKind::kDots) AppendDots(*series, frame, out);
+  for (size_t i = chart.series.size(); i-- > 0;) {
+    const Series& series = chart.series[i];
+    if (series.kind != SeriesKind::kBars) AppendLine(series, frame, out);
+    if (series.kind == SeriesKind::kDots) AppendDots(series, frame, out);
   }
   for (const Marker& marker : chart.markers) AppendMarker(marker, frame, out);
   return out + "</svg>";

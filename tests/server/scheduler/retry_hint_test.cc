@@ -11,8 +11,7 @@ TEST(RetryHintTest, TravelsWithTheStatus) {
   EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted);
   EXPECT_EQ(status.message(), "full");
   EXPECT_EQ(RetryAfterMs(status), 250);
-  const absl::Status copy = status;
-  EXPECT_EQ(RetryAfterMs(copy), 250);
+  EXPECT_EQ(RetryAfterMs(absl::Status(status)), 250) << "a copy's";
 }
 
 TEST(RetryHintTest, NoneUnlessGiven) {
