@@ -58,6 +58,12 @@ Space PlanSpace(int head_dim) {
   return space;
 }
 
+std::vector<Point> UnsplitPoints() {
+  std::vector<Point> points;
+  for (int kind = 0; kind < cuda::kTileKinds; ++kind) points.push_back({kind, 0, MinKeysValues().front()});
+  return points;
+}
+
 cuda::FusedChoice ChoiceOf(const Point& point) {
   return {static_cast<cuda::TileKind>(point[kKind]), {.ctas_per_sm = point[kCtasPerSm], .min_keys = point[kMinKeys]}};
 }

@@ -32,6 +32,9 @@ std::vector<ProblemClass> GroupByClass(absl::Span<const AttentionProblem> proble
 // all.
 Space PlanSpace(int head_dim);
 
+// One point for each kind of tile. Splits have so many more that a search which starts blindly may never see these.
+std::vector<Point> UnsplitPoints();
+
 // Of a point of that space.
 cuda::FusedChoice ChoiceOf(const Point& point);
 

@@ -142,7 +142,7 @@ absl::StatusOr<Tuned> TuneClass(const ProblemClass& of, const Bench& bench) {
   SearchOptions options;
   options.seed = absl::GetFlag(FLAGS_seed);
   options.budget = absl::GetFlag(FLAGS_budget);
-  const SearchResult found = Search(PlanSpace(of.of.head_dim), std::ref(cost), {}, options);
+  const SearchResult found = Search(PlanSpace(of.of.head_dim), std::ref(cost), UnsplitPoints(), options);
   tuned.plans = cost.measured();
   tuned.exhaustive = found.exhaustive;
   if (baseline.ok && found.best.has_value()) {
@@ -155,6 +155,9 @@ std::string Progress(const Tuned& tuned, const Bench& bench) {
   if (!tuned.entry.has_value()) return "no plan was correct";
   const TunedEntry& entry = *tuned.entry;
   const AttentionProblem& first = tuned.of.problems.front();
+  if (entry.us >= entry.baseline_us) {
+    return absl::StrFormat("%.2f us, and none faster of %d plans", entry.baseline_us, tuned.plans);
+  }
   return absl::StrFormat("%.2f us -> %.2f us (%.3f): %s; %d plans%s", entry.baseline_us, entry.us,
                          entry.baseline_us / entry.us,
                          ToString(cuda::PlanFusedAs(first, bench.limits, ChoiceOf(entry.choice))), tuned.plans,

@@ -5,6 +5,7 @@
 
 #include <fstream>
 #include <iterator>
+#include <set>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -57,6 +58,16 @@ TEST(PlanSpaceTest, OnlyKindsThatCanSplitDo) {
 }
 
 // Every plan that any point gives can be launched: it covers its rows and keys, and fits the memory for splits.
+TEST(PlanSpaceTest, EveryKindHasAPointThatSplitsNothing) {
+  std::set<int> kinds;
+  for (const Point& point : UnsplitPoints()) {
+    EXPECT_TRUE(PlanSpace(64).valid(point));
+    EXPECT_EQ(ChoiceOf(point).splits.ctas_per_sm, 0);
+    kinds.insert(point.front());
+  }
+  EXPECT_EQ(kinds.size(), size_t{cuda::kTileKinds});
+}
+
 TEST(PlanSpaceTest, EveryPointIsAPlanThatCanBeLaunchedAndNamed) {
   for (const Shape& shape : Shapes("decode slice tuning 1,64,1,256,kv_heads=8,kv_len=65536 2,4,17,96,kv_len=9000")) {
     const Space space = PlanSpace(cuda::ClassOf(shape, kL4).head_dim);

@@ -111,6 +111,10 @@ def break_window(rng, request):
     setattr(request.options, rng.choice(("window_left", "window_right")), rng.choice(INT64_EDGES))
 
 
+def break_priority(rng, request):
+    request.priority = rng.choice((-1, 0, 1, 2, 3, 4, 85))
+
+
 def break_head_dim(rng, request):
     """All three tensors agree on a head dimension, right or wrong."""
     head_dim = rng.choice((1, 2, 4, 7, 9, 12, 100, 257, 260, 264, 512))
@@ -129,7 +133,8 @@ def swap_tensors(rng, request):
 
 
 FIELD_MUTATIONS = (break_dtype, break_layout, break_dimension, break_all_dimensions, break_rank, break_byte_count,
-                   drop_tensor, break_scale, break_soft_cap, break_window, break_head_dim, swap_tensors)
+                   drop_tensor, break_scale, break_soft_cap, break_window, break_priority, break_head_dim,
+                   swap_tensors)
 
 
 def mutate(rng, pb, data):
@@ -209,4 +214,5 @@ def request_is_valid(request):
     q, k, v = bhsd(request.q), bhsd(request.k), bhsd(request.v)
     same_types = request.q.dtype == request.k.dtype == request.v.dtype
     return (same_types and k == v and q[0] == k[0] and q[3] == k[3] and q[1] % k[1] == 0
-            and 8 <= q[3] <= 256 and q[3] % 8 == 0 and options_are_valid(request.options))
+            and 8 <= q[3] <= 256 and q[3] % 8 == 0 and options_are_valid(request.options)
+            and request.priority in (0, 1, 2, 3))
