@@ -38,7 +38,9 @@ void TimerQueue::Run() {
         if (timers_.empty()) {
           changed_.Wait(mutex_);
         } else {
-          changed_.WaitUntil(mutex_, timers_.front().due);
+          // A copy: the timers may move while this waits.
+          const Clock::time_point due = timers_.front().due;
+          changed_.WaitUntil(mutex_, due);
         }
       }
       if (closing_) return;
