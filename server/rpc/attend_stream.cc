@@ -35,7 +35,7 @@ void AttendStreamReactor::OnReadDone(bool ok) {
     reading_ = ok ? Reading::kNo : Reading::kOver;
     end = Advance();
   }
-  FinishIf(end);
+  if (end.has_value()) Finish(*end);
 }
 
 AttendStreamReactor::CallPtr AttendStreamReactor::BeginHandling() {
@@ -63,7 +63,7 @@ void AttendStreamReactor::OnAnswer(const CallPtr& call) {
     end = Advance();
   }
   if (dropped) call->Finish(/*delivered=*/false);
-  FinishIf(end);
+  if (end.has_value()) Finish(*end);
 }
 
 void AttendStreamReactor::OnWriteDone(bool ok) {
@@ -78,11 +78,8 @@ void AttendStreamReactor::OnWriteDone(bool ok) {
     if (ok) end = Advance();
   }
   written.call->Finish(ok);
-  if (ok) {
-    FinishIf(end);
-  } else {
-    CancelAll();
-  }
+  if (!ok) CancelAll();
+  if (end.has_value()) Finish(*end);
 }
 
 void AttendStreamReactor::CancelAll() {
@@ -100,7 +97,7 @@ void AttendStreamReactor::CancelAll() {
     end = Advance();
   }
   for (const Answer& answer : dropped) answer.call->Finish(/*delivered=*/false);
-  FinishIf(end);
+  if (end.has_value()) Finish(*end);
   for (const CallPtr& call : computing) call->Cancel();
 }
 
@@ -111,7 +108,7 @@ void AttendStreamReactor::Drain() {
     draining_ = true;
     end = Advance();
   }
-  FinishIf(end);
+  if (end.has_value()) Finish(*end);
 }
 
 std::optional<grpc::Status> AttendStreamReactor::Advance() {
@@ -136,10 +133,6 @@ std::optional<grpc::Status> AttendStreamReactor::FinalStatus() const {
   if (reading_ == Reading::kOver) return grpc::Status::OK;
   if (draining_) return ToGrpcStatus(absl::UnavailableError("the server is draining"));
   return std::nullopt;
-}
-
-void AttendStreamReactor::FinishIf(const std::optional<grpc::Status>& status) {
-  if (status.has_value()) Finish(*status);
 }
 
 void AttendStreamReactor::OnDone() {

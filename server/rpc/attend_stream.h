@@ -57,10 +57,9 @@ class AttendStreamReactor final : public grpc::ServerBidiReactor<grpc::ByteBuffe
   void OnAnswer(const CallPtr& call);
   void CancelAll();
   // Starts the reads and writes that the state allows now. The status to finish with if the stream is over: the caller
-  // does so after unlocking, and then touches nothing, as OnDone may come at once.
+  // does so after unlocking. Without one it touches nothing any more: another thread may finish the stream at once.
   std::optional<grpc::Status> Advance() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   std::optional<grpc::Status> FinalStatus() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void FinishIf(const std::optional<grpc::Status>& status);
 
   const RpcServices services_;
   CallRegistry& registry_;
