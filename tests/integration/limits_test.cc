@@ -23,8 +23,8 @@ using testing::ToRequest;
 
 const ProblemSpec kSmall = {.q_len = 4, .kv_len = 8};
 
-// The client's deadline passes a moment before the server's idea of it, which starts when the call arrives. So a call that
-// expires is cancelled as often as not before the server sees it expire.
+// The client's deadline passes a moment before the server's idea of it, which starts when the call arrives. So a call
+// that expires is cancelled as often as not before the server sees it expire.
 double EndedUnanswered(ServerProcess& server) {
   return server.Metric(R"(flashcore_requests_total{code="DEADLINE_EXCEEDED",method="Attend"})") +
          server.Metric(R"(flashcore_requests_total{code="CANCELLED",method="Attend"})");
