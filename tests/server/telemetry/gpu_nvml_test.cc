@@ -28,12 +28,12 @@ class NvmlTest : public testing::Test {
   }
 
   // Asserts that the fake loads.
-  std::shared_ptr<const NvmlLibrary> Load() {
+  static std::shared_ptr<const NvmlLibrary> Load() {
     auto library = NvmlLibrary::Load(FLASHCORE_FAKE_NVML);
     EXPECT_TRUE(library.ok()) << library.status();
     return library.ok() ? *library : nullptr;
   }
-  std::unique_ptr<DeviceMonitor> CreateMonitor() {
+  static std::unique_ptr<DeviceMonitor> CreateMonitor() {
     auto monitor = CreateNvmlMonitor(Load(), kPciBusId);
     EXPECT_TRUE(monitor.ok()) << monitor.status();
     return *std::move(monitor);
