@@ -85,6 +85,20 @@ WEIGHT_ROUNDING = {FP16: 1e-3, BF16: 8e-3, FP32: 0.0}
 LSE_TOLERANCE = (2e-6, 2e-5)
 
 
+# Rounding steps of FP32 that a logit may be off by, in terms of the greatest that it could be.
+LOGIT_ROUNDINGS = 4
+
+
+def logit_rounding(request):
+    """How far O may lie off because logits are rounded to FP32: a weight is off by as much, relatively, as its logit is
+    absolutely, and logits are at most scale |q| |k|."""
+    q, k, v = (from_bytes(t.data, t.dtype).reshape(-1, request.q.shape[3]) for t in (request.q, request.k, request.v))
+    options = request.options
+    scale = float(options.sm_scale) if options.HasField("sm_scale") else 1.0 / math.sqrt(request.q.shape[3])
+    greatest = scale * np.linalg.norm(q, axis=1).max() * np.linalg.norm(k, axis=1).max()
+    return LOGIT_ROUNDINGS * 2.0**-24 * greatest * np.abs(v).max()
+
+
 def mismatch(request, response):
     """What is wrong with the response to a valid request of finite tensors; None if nothing. Second: O's largest error."""
     o, lse = answer_to(request)
@@ -96,6 +110,7 @@ def mismatch(request, response):
     relative, absolute = TOLERANCE[request.q.dtype]
     if response.timing.kernel.startswith("cuda"):
         absolute += WEIGHT_ROUNDING[request.q.dtype]
+    absolute += logit_rounding(request)
     error = np.abs(got - o)
     if not np.all(error <= absolute + relative * np.abs(o)):
         return f"o: off by {np.nanmax(error)}, {np.count_nonzero(np.isnan(got))} NaN", float(np.nanmax(error))
