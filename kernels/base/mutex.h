@@ -3,6 +3,7 @@
 #ifndef FLASHCORE_KERNELS_BASE_MUTEX_H_
 #define FLASHCORE_KERNELS_BASE_MUTEX_H_
 
+#include <chrono>
 #include <condition_variable>
 #include <mutex>
 
@@ -44,10 +45,10 @@ class CondVar {
     lock.release();
   }
 
-  // The same, until `deadline` of the steady clock at the latest. False if the deadline passed.
+  // The same, until `deadline` of the steady clock at the latest. False if the deadline passed. The deadline is copied:
+  // another thread may change or move whatever holds the caller's while this one waits without the lock.
   template <typename Clock, typename Duration>
-  bool WaitUntil(Mutex& mutex, const std::chrono::time_point<Clock, Duration>& deadline)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
+  bool WaitUntil(Mutex& mutex, std::chrono::time_point<Clock, Duration> deadline) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
     std::unique_lock<std::mutex> lock(mutex.mutex_, std::adopt_lock);
     const bool notified = condition_.wait_until(lock, deadline) == std::cv_status::no_timeout;
     lock.release();
