@@ -20,6 +20,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
+#include "kernels/launch_counts.h"
 
 namespace flashcore {
 
@@ -132,6 +133,10 @@ class AttentionBackend {
   // returns without waiting; CPU backends ignore it and return when the results are there. A problem's bits do not
   // depend on the rest of the batch. INTERNAL: the device refused.
   virtual absl::Status Launch(absl::Span<const AttentionProblem> problems, void* stream) = 0;
+
+  // What Launch launched so far, by kernel. May outlive the backend. nullptr: this backend has no kernels to tell
+  // apart.
+  virtual std::shared_ptr<const LaunchCounts> launch_counts() const { return nullptr; }
 };
 
 struct BackendOptions {

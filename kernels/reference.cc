@@ -4,7 +4,9 @@
 #include <cassert>
 #include <cmath>
 #include <limits>
+#include <memory>
 #include <numeric>
+#include <string>
 #include <vector>
 
 #include "kernels/attention.h"
@@ -112,6 +114,7 @@ class ReferenceBackend final : public AttentionBackend {
     info_.kernel = "reference";
     info_.dtypes = {DType::kFloat16, DType::kBFloat16, DType::kFloat32};
     info_.num_threads = 1;
+    launch_counts_ = std::make_shared<LaunchCounts>(std::vector<std::string>{info_.kernel});
   }
 
   const BackendInfo& info() const override { return info_; }
@@ -120,6 +123,7 @@ class ReferenceBackend final : public AttentionBackend {
 
   absl::Status Launch(absl::Span<const AttentionProblem> problems, void*) override {
     assert(problems.size() <= kMaxBatchProblems);
+    launch_counts_->Add(0, 1);
     for (const AttentionProblem& problem : problems) {
       assert(ValidateProblem(problem).ok());
       Attend(problem);
@@ -127,8 +131,11 @@ class ReferenceBackend final : public AttentionBackend {
     return absl::OkStatus();
   }
 
+  std::shared_ptr<const LaunchCounts> launch_counts() const override { return launch_counts_; }
+
  private:
   BackendInfo info_;
+  std::shared_ptr<LaunchCounts> launch_counts_;
 };
 
 }  // namespace

@@ -30,7 +30,7 @@ class PlannedBackend final : public AttentionBackend {
   }
 
   absl::Status Launch(absl::Span<const AttentionProblem> problems, void* stream) override {
-    return launcher_.Launch(problems, static_cast<cudaStream_t>(stream));
+    return launcher_.Launch(problems, static_cast<cudaStream_t>(stream)).status();
   }
 
  private:

@@ -3,6 +3,7 @@
 #include <atomic>
 #include <cassert>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -55,6 +56,7 @@ class CpuBackend final : public AttentionBackend {
     info_.kernel = absl::StrCat("cpu/", kernel_.target);
     info_.dtypes = {DType::kFloat16, DType::kBFloat16, DType::kFloat32};
     info_.num_threads = num_threads;
+    launch_counts_ = std::make_shared<LaunchCounts>(std::vector<std::string>{info_.kernel});
   }
 
   const BackendInfo& info() const override { return info_; }
@@ -66,6 +68,8 @@ class CpuBackend final : public AttentionBackend {
     assert(std::all_of(problems.begin(), problems.end(),
                        [](const AttentionProblem& problem) { return ValidateProblem(problem).ok(); }));
     const BatchTasks tasks(problems);
+    if (tasks.size() == 0) return absl::OkStatus();
+    launch_counts_->Add(0, 1);
     std::atomic<int64_t> next_task{0};
     pool_.Run([&](int thread) {
       Scratch& scratch = *scratch_[static_cast<size_t>(thread)];
@@ -77,9 +81,12 @@ class CpuBackend final : public AttentionBackend {
     return absl::OkStatus();
   }
 
+  std::shared_ptr<const LaunchCounts> launch_counts() const override { return launch_counts_; }
+
  private:
   const cpu::Kernel kernel_;
   BackendInfo info_;
+  std::shared_ptr<LaunchCounts> launch_counts_;
   std::vector<std::unique_ptr<Scratch>> scratch_;  // One for each of the pool's indices.
   cpu::ThreadPool pool_;
 };

@@ -1,6 +1,7 @@
 #include <cuda_runtime_api.h>
 
 #include <cassert>
+#include <iterator>
 #include <memory>
 #include <optional>
 #include <string>
@@ -95,10 +96,30 @@ absl::StatusOr<Device> PrepareDevice(int device_ordinal, const cuda::Kernel& ker
                  static_cast<int64_t>(properties.sharedMemPerMultiprocessor)}};
 }
 
+// Positions in the backend's LaunchCounts.
+constexpr size_t kScalarCount = 0;
+constexpr size_t kTensorCoreCount = 1;  // Of fused kernels the first, by TileKind.
+constexpr absl::string_view kTileKindNames[] = {"wide", "mid", "short", "narrow"};
+static_assert(std::size(kTileKindNames) == cuda::kTileKinds);
+
+// All that the rung may launch: "cuda/scalar" runs what its own kernels cannot.
+std::vector<std::string> LaunchedKernels(const cuda::Kernel& kernel) {
+  std::vector<std::string> names = {"cuda/scalar"};
+  if (kernel.tensor_core.has_value()) names.push_back(absl::StrCat("cuda/", kernel.name));
+  if (kernel.fused_grid.has_value()) {
+    for (const absl::string_view kind : kTileKindNames) {
+      names.push_back(absl::StrCat("cuda/", kernel.name, "_", kind));
+    }
+  }
+  return names;
+}
+
 class CudaBackend final : public AttentionBackend {
  public:
   CudaBackend(int device_ordinal, const cuda::Kernel& kernel, const Device& device)
-      : device_ordinal_(device_ordinal), kernel_(kernel) {
+      : device_ordinal_(device_ordinal),
+        kernel_(kernel),
+        launch_counts_(std::make_shared<LaunchCounts>(LaunchedKernels(kernel))) {
     if (kernel.fused_grid.has_value()) fused_.emplace(device.limits, *kernel.fused_grid);
     info_.backend = "cuda";
     info_.device = device.name;
@@ -124,18 +145,31 @@ class CudaBackend final : public AttentionBackend {
     if (!status.ok()) return status;
     auto* const cuda_stream = static_cast<cudaStream_t>(stream);
     const bool all_scalar = !fused_.has_value() && !kernel_.tensor_core.has_value();
-    return all_scalar ? LaunchDescribed(cuda::ScalarKernel(), problems, cuda_stream)
+    return all_scalar ? LaunchDescribed(cuda::ScalarKernel(), kScalarCount, problems, cuda_stream)
                       : LaunchOnTensorCores(problems, cuda_stream);
   }
 
+  std::shared_ptr<const LaunchCounts> launch_counts() const override { return launch_counts_; }
+
  private:
-  absl::Status LaunchDescribed(const cuda::DescriptorKernel& kernel, absl::Span<const AttentionProblem> problems,
-                               cudaStream_t stream) const {
+  absl::Status LaunchDescribed(const cuda::DescriptorKernel& kernel, size_t count,
+                               absl::Span<const AttentionProblem> problems, cudaStream_t stream) const {
     cuda::BatchDescriptor<cuda::kFullBatch> batch;
     cuda::PlanBatch(problems, kernel.tiling, batch);
     if (cuda::NumTiles(batch) == 0) return absl::OkStatus();
     const cudaError_t error = kernel.launch(batch, stream);
-    return error == cudaSuccess ? absl::OkStatus() : absl::InternalError(cuda::ToStatus(error, info_.kernel).message());
+    if (error != cudaSuccess) return absl::InternalError(cuda::ToStatus(error, info_.kernel).message());
+    launch_counts_->Add(count, 1);
+    return absl::OkStatus();
+  }
+
+  absl::Status LaunchFused(absl::Span<const AttentionProblem> problems, cudaStream_t stream) {
+    const absl::StatusOr<cuda::FusedLaunches> launches = fused_->Launch(problems, stream);
+    if (!launches.ok()) return launches.status();
+    for (size_t kind = 0; kind < launches->size(); ++kind) {
+      if ((*launches)[kind] != 0) launch_counts_->Add(kTensorCoreCount + kind, (*launches)[kind]);
+    }
+    return absl::OkStatus();
   }
 
   // What they cannot run goes to the scalar kernel.
@@ -145,13 +179,16 @@ class CudaBackend final : public AttentionBackend {
     for (const AttentionProblem& problem : problems) {
       if (problem.q_len > 0) (cuda::FusedSupports(problem) ? supported : rest).push_back(problem);
     }
-    const absl::Status status = fused_.has_value() ? fused_->Launch(supported, stream)
-                                                   : LaunchDescribed(*kernel_.tensor_core, supported, stream);
-    return status.ok() ? LaunchDescribed(cuda::ScalarKernel(), rest, stream) : absl::InternalError(status.message());
+    const absl::Status status = fused_.has_value()
+                                    ? LaunchFused(supported, stream)
+                                    : LaunchDescribed(*kernel_.tensor_core, kTensorCoreCount, supported, stream);
+    return status.ok() ? LaunchDescribed(cuda::ScalarKernel(), kScalarCount, rest, stream)
+                       : absl::InternalError(status.message());
   }
 
   const int device_ordinal_;
   const cuda::Kernel& kernel_;
+  const std::shared_ptr<LaunchCounts> launch_counts_;
   std::optional<cuda::FusedLauncher> fused_;
   BackendInfo info_;
 };

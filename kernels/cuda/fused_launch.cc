@@ -91,7 +91,7 @@ FusedLauncher::FusedLauncher(const DeviceLimits& device, GridKind grid)
 FusedLauncher::FusedLauncher(const DeviceLimits& device, GridKind grid, FusedPlanner planner)
     : device_(device), grid_(grid), planner_(std::move(planner)) {}
 
-absl::Status FusedLauncher::Launch(absl::Span<const AttentionProblem> problems, cudaStream_t stream) {
+absl::StatusOr<FusedLaunches> FusedLauncher::Launch(absl::Span<const AttentionProblem> problems, cudaStream_t stream) {
   std::vector<Planned> planned;
   planned.reserve(problems.size());
   for (const AttentionProblem& problem : problems) planned.push_back({&problem, planner_(problem)});
@@ -102,6 +102,7 @@ absl::Status FusedLauncher::Launch(absl::Span<const AttentionProblem> problems, 
     if (kernel(a) != kernel(b)) return kernel(a) < kernel(b);
     return KeysPerCta(*a.problem, a.plan) > KeysPerCta(*b.problem, b.plan);
   });
+  FusedLaunches launches = {};
   for (size_t begin = 0; begin < planned.size();) {
     // As many of the same kernel as the memory for splits and the grid have room for.
     int64_t partials = 0;
@@ -119,9 +120,10 @@ absl::Status FusedLauncher::Launch(absl::Span<const AttentionProblem> problems, 
     }
     absl::Status status = LaunchAlike(absl::MakeConstSpan(planned).subspan(begin, end - begin), stream);
     if (!status.ok()) return status;
+    ++launches[static_cast<size_t>(planned[begin].plan.kind)];
     begin = end;
   }
-  return absl::OkStatus();
+  return launches;
 }
 
 absl::Status FusedLauncher::LaunchAlike(absl::Span<const Planned> problems, cudaStream_t stream) {

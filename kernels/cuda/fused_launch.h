@@ -5,6 +5,7 @@
 
 #include <cuda_runtime_api.h>
 
+#include <array>
 #include <functional>
 #include <map>
 #include <utility>
@@ -16,6 +17,7 @@
 #include "kernels/attention.h"
 #include "kernels/base/mutex.h"
 #include "kernels/cuda/fused_plan.h"
+#include "kernels/cuda/fused_tiles.h"
 #include "kernels/cuda/runtime.h"
 
 namespace flashcore::cuda {
@@ -52,6 +54,9 @@ enum class GridKind {
 // Plans a problem; pure and thread-safe, or the launcher is not either.
 using FusedPlanner = std::function<FusedPlan(const AttentionProblem&)>;
 
+// How many launches something took, by TileKind.
+using FusedLaunches = std::array<int, kTileKinds>;
+
 // Thread-safe.
 class FusedLauncher {
  public:
@@ -63,8 +68,9 @@ class FusedLauncher {
   // Loads every kernel onto the current device.
   static absl::Status Load();
 
-  // Enqueues at most kFullBatch problems that FusedSupports and that have rows, on the current device.
-  absl::Status Launch(absl::Span<const AttentionProblem> problems, cudaStream_t stream);
+  // Enqueues at most kFullBatch problems that FusedSupports and that have rows, on the current device: one launch for
+  // those that the same kernel runs, unless they split more than there is memory for.
+  absl::StatusOr<FusedLaunches> Launch(absl::Span<const AttentionProblem> problems, cudaStream_t stream);
 
  private:
   struct Planned {

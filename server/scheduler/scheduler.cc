@@ -46,6 +46,24 @@ BatchSize BudgetOf(const SchedulerOptions& options, const BackendInfo& backend) 
           .flops = BatchFlops(options.max_batch_flops, backend)};
 }
 
+// Has the metrics ask what the engines' backends launched.
+void ReportLaunches(absl::Span<Engine* const> engines, Metrics& metrics) {
+  std::vector<std::shared_ptr<const LaunchCounts>> counts;
+  for (const Engine* engine : engines) counts.push_back(engine->backend().launch_counts());
+  metrics.SetKernelLaunchesSource([counts = std::move(counts)] {
+    std::vector<KernelLaunches> launches;
+    for (size_t device = 0; device < counts.size(); ++device) {
+      if (counts[device] == nullptr) continue;
+      for (size_t kernel = 0; kernel < counts[device]->kernels().size(); ++kernel) {
+        launches.push_back({.device = device,
+                            .kernel = counts[device]->kernels()[kernel],
+                            .launches = counts[device]->launches(kernel)});
+      }
+    }
+    return launches;
+  });
+}
+
 }  // namespace
 
 int LaneCount(int requested, const BackendInfo& backend) {
@@ -98,6 +116,7 @@ Scheduler::Scheduler(absl::Span<Engine* const> engines, const SchedulerOptions& 
     const std::shared_ptr<HostArena> arena = weak_arena.lock();
     return arena == nullptr ? int64_t{0} : static_cast<int64_t>(arena->used_bytes());
   });
+  ReportLaunches(engines, metrics_);
 }
 
 absl::Status Scheduler::StartLanes() {

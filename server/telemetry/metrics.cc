@@ -11,7 +11,8 @@
 #include "prometheus/gauge.h"
 #include "prometheus/histogram.h"
 #include "prometheus/registry.h"
-#include "prometheus/text_serializer.h"
+#include "server/telemetry/family.h"
+#include "server/telemetry/text_format.h"
 
 namespace flashcore {
 namespace {
@@ -81,7 +82,9 @@ struct Metrics::Series : public prometheus::Collectable {
 
   std::vector<prometheus::MetricFamily> Collect() const override {
     if (bytes_in_flight_source) bytes_in_flight->Set(static_cast<double>(bytes_in_flight_source()));
-    return registry.Collect();
+    std::vector<prometheus::MetricFamily> families = registry.Collect();
+    if (kernel_launches_source) AppendKernelLaunches(families);
+    return families;
   }
 
   Registry registry;
@@ -104,16 +107,20 @@ struct Metrics::Series : public prometheus::Collectable {
   Gauge* lanes_busy = nullptr;
   Gauge* bytes_in_flight = nullptr;
   std::function<int64_t()> bytes_in_flight_source;
+  std::function<std::vector<KernelLaunches>()> kernel_launches_source;
 
  private:
+  void AppendKernelLaunches(std::vector<prometheus::MetricFamily>& families) const;
   void AddCalls();
   void AddStages();
   void AddBatches();
   void AddGauges();
   void AddFacts(const ServerFacts& facts);
+
+  const std::vector<int> devices_;
 };
 
-Metrics::Series::Series(const ServerFacts& facts) {
+Metrics::Series::Series(const ServerFacts& facts) : devices_(facts.devices) {
   AddCalls();
   AddStages();
   AddBatches();
@@ -220,6 +227,16 @@ void Metrics::Series::AddFacts(const ServerFacts& facts) {
   add_bound("flashcore_lanes", "Bound of flashcore_lanes_busy.", facts.lanes);
 }
 
+void Metrics::Series::AppendKernelLaunches(std::vector<prometheus::MetricFamily>& families) const {
+  std::vector<Sample> samples;
+  for (const auto& [device, kernel, launches] : kernel_launches_source()) {
+    samples.push_back(
+        {{{"device", absl::StrCat(devices_[device])}, {"kernel", kernel}}, static_cast<double>(launches)});
+  }
+  AppendCounter(families, "flashcore_kernel_launches_total",
+                "Kernels launched, those of the self-test included, by device and kernel.", samples);
+}
+
 Metrics::Metrics(const ServerFacts& facts) : series_(std::make_shared<Series>(facts)) {}
 Metrics::~Metrics() = default;
 
@@ -269,8 +286,12 @@ void Metrics::SetBytesInFlightSource(std::function<int64_t()> source) {
   series_->bytes_in_flight_source = std::move(source);
 }
 
+void Metrics::SetKernelLaunchesSource(std::function<std::vector<KernelLaunches>()> source) {
+  series_->kernel_launches_source = std::move(source);
+}
+
 std::shared_ptr<prometheus::Collectable> Metrics::collectable() const { return series_; }
 
-std::string Metrics::ExpositionText() const { return prometheus::TextSerializer().Serialize(series_->Collect()); }
+std::string Metrics::ExpositionText() const { return ToTextFormat(series_->Collect()); }
 
 }  // namespace flashcore

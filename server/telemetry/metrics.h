@@ -64,6 +64,13 @@ struct BatchRecord {
   double flops = 0;   // As AttentionFlops counts.
 };
 
+// One kernel of one device.
+struct KernelLaunches {
+  size_t device = 0;  // Its position in ServerFacts::devices.
+  std::string kernel;
+  int64_t launches = 0;  // So far.
+};
+
 // Constant facts, exported as flashcore_build_info and as gauges of the bounds.
 struct ServerFacts {
   std::string version;
@@ -105,8 +112,10 @@ class Metrics {
   // Where the gauge of staging memory in use comes from: asked at each scrape, on the scraping thread. Answers may
   // leave memory long after their request is done, so no stage could keep it exact. Call it before the first scrape.
   void SetBytesInFlightSource(std::function<int64_t()> source);
+  // Where the counters of launches come from, in the same way: what launches counts them. Always the same kernels.
+  void SetKernelLaunchesSource(std::function<std::vector<KernelLaunches>()> source);
 
-  // What a scrape sees. Lives on after the Metrics; the source above must then still be callable.
+  // What a scrape sees. Lives on after the Metrics; the sources above must then still be callable.
   std::shared_ptr<prometheus::Collectable> collectable() const;
   // The same in Prometheus' text format.
   std::string ExpositionText() const;

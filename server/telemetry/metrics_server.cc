@@ -9,9 +9,9 @@
 #include "absl/strings/str_cat.h"
 #include "prometheus/collectable.h"
 #include "prometheus/metric_family.h"
-#include "prometheus/text_serializer.h"
 #include "server/telemetry/family.h"
 #include "server/telemetry/status_page.h"
+#include "server/telemetry/text_format.h"
 
 namespace flashcore {
 namespace {
@@ -85,7 +85,7 @@ Answer MetricsServer::Endpoint::Scrape() const {
   }
   AppendGauge(families, "flashcore_serving_phase",
               "1 for the phase that the server is in: starting, serving, draining or failed.", phases);
-  return {.code = kOk, .content_type = kExposition, .body = prometheus::TextSerializer().Serialize(families)};
+  return {.code = kOk, .content_type = kExposition, .body = ToTextFormat(families)};
 }
 
 Answer MetricsServer::Endpoint::Probe(bool good) const {

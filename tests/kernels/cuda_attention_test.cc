@@ -100,6 +100,27 @@ TEST_P(CudaAttentionTest, NothingToDoIsDone) {
   ExpectAllCorrect({{.name = "NoRows", .specs = {{.q_len = 0, .kv_len = 0}, {.q_len = 0, .kv_len = 9}}}});
 }
 
+TEST_P(CudaAttentionTest, CountsWhatItLaunches) {
+  const std::shared_ptr<const LaunchCounts> counts = backend_->launch_counts();
+  ASSERT_EQ(counts->kernels().front(), "cuda/scalar");
+  const auto run = [this](DType dtype) {
+    HostProblem problem({.dtype = dtype, .q_len = 3, .kv_len = 5});
+    HostProblem* batch[] = {&problem};
+    EXPECT_TRUE(DeviceRunner(*backend_)(batch).ok());
+  };
+  const auto on_tensor_cores = [&counts] {
+    int64_t launches = 0;
+    for (size_t kernel = 1; kernel < counts->kernels().size(); ++kernel) launches += counts->launches(kernel);
+    return launches;
+  };
+  run(DType::kFloat32);
+  EXPECT_EQ(counts->launches(0), 1);
+  EXPECT_EQ(on_tensor_cores(), 0);
+  run(DType::kFloat16);
+  EXPECT_EQ(counts->launches(0), GetParam() == "scalar" ? 2 : 1);
+  EXPECT_EQ(on_tensor_cores(), GetParam() == "scalar" ? 0 : 1);
+}
+
 // What is broken in one row or head stays there; Matches takes NaN only where the reference has it.
 TEST_P(CudaAttentionTest, BrokenInputsDoNotLeak) {
   constexpr float kNan = std::numeric_limits<float>::quiet_NaN();

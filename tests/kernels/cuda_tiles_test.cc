@@ -76,7 +76,7 @@ Runner FusedRunner(cuda::FusedLauncher& launcher) {
   return [&launcher](absl::Span<HostProblem* const> problems) {
     DeviceBatch batch(problems);
     absl::Status status = batch.status();
-    if (status.ok()) status = launcher.Launch(batch.problems(), /*stream=*/nullptr);
+    if (status.ok()) status = launcher.Launch(batch.problems(), /*stream=*/nullptr).status();
     if (!status.ok()) return status;
     batch.Download();
     return batch.status();

@@ -77,6 +77,9 @@ TEST_P(CpuEngineTest, ALaneComputesInPlace) {
   EXPECT_GT(times[Stage::kCompute], 0);
   EXPECT_EQ(times[Stage::kUpload], 0);
   EXPECT_EQ(times[Stage::kDownload], 0);
+  const std::shared_ptr<const LaunchCounts> counts = (*engine)->backend().launch_counts();
+  EXPECT_THAT(counts->kernels(), testing::ElementsAre((*engine)->backend().info().kernel));
+  EXPECT_EQ(counts->launches(0), 1);
 }
 
 INSTANTIATE_TEST_SUITE_P(Backends, CpuEngineTest, testing::Values("cpu", "reference"));

@@ -16,11 +16,11 @@
 #include "absl/strings/match.h"
 #include "kernels/attention.h"
 #include "kernels/cuda/runtime.h"
-#include "prometheus/text_serializer.h"
 #include "server/telemetry/gpu/cupti.h"
 #include "server/telemetry/gpu/gpu_device.h"
 #include "server/telemetry/gpu/nvml.h"
 #include "server/telemetry/hardware.h"
+#include "server/telemetry/text_format.h"
 #include "tests/server/telemetry/exposition.h"
 
 namespace flashcore {
@@ -178,7 +178,7 @@ TEST_F(CudaTelemetryTest, TheServersSeriesShowTheLoadAndItsSource) {
   std::string text;
   for (const auto end = Clock::now() + kPatience; greatest <= kLeastLoadedRatio && Clock::now() < end;) {
     load_->RunFor(kLoadTime);
-    text = prometheus::TextSerializer().Serialize(hardware.collectable()->Collect());
+    text = ToTextFormat(hardware.collectable()->Collect());
     for (const auto& [name, value] : ParseExposition(text)) {
       if (absl::StartsWith(name, wanted)) greatest = value;
     }

@@ -7,7 +7,7 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "prometheus/text_serializer.h"
+#include "server/telemetry/text_format.h"
 #include "tests/server/telemetry/exposition.h"
 #include "tests/server/telemetry/gpu_fakes.h"
 
@@ -26,9 +26,7 @@ class GpuTelemetryTest : public testing::Test {
     telemetry_ = std::make_shared<GpuTelemetry>(/*ordinal=*/3, monitor_, CounterChain(std::move(sources)));
   }
 
-  std::string Text() const {
-    return prometheus::TextSerializer().Serialize(CreateGpuCollectable({telemetry_})->Collect());
-  }
+  std::string Text() const { return ToTextFormat(CreateGpuCollectable({telemetry_})->Collect()); }
 
   std::shared_ptr<FakeMonitor> monitor_ = std::make_shared<FakeMonitor>();
   std::shared_ptr<SourceScript> best_ = std::make_shared<SourceScript>("cupti");
@@ -125,7 +123,7 @@ TEST(GpuTelemetry, SeveralGpusShareAFamily) {
   snapshots[1].ordinal = 4;
   snapshots[1].device.power_watts = 60;
   snapshots[1].device.temperature_celsius = 70;
-  const std::string text = prometheus::TextSerializer().Serialize(GpuFamilies(snapshots));
+  const std::string text = ToTextFormat(GpuFamilies(snapshots));
   EXPECT_EQ(SampleValue(text, R"(flashcore_gpu_power_watts{device="1"})"), 50);
   EXPECT_EQ(SampleValue(text, R"(flashcore_gpu_power_watts{device="4"})"), 60);
   EXPECT_EQ(SampleValue(text, R"(flashcore_gpu_temperature_celsius{device="4"})"), 70);

@@ -10,10 +10,10 @@
 #include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "prometheus/text_serializer.h"
 #include "server/telemetry/cpu_telemetry.h"
 #include "server/telemetry/periodic_task.h"
 #include "server/telemetry/process_metrics.h"
+#include "server/telemetry/text_format.h"
 #include "tests/server/telemetry/exposition.h"
 #include "tests/server/telemetry/simulated_clock.h"
 
@@ -26,9 +26,7 @@ using ::testing::Not;
 constexpr int64_t kSecondNs = 1'000'000'000;
 constexpr char kCpuRatio[] = "flashcore_cpu_utilization_ratio";
 
-std::string Text(const prometheus::Collectable& collectable) {
-  return prometheus::TextSerializer().Serialize(collectable.Collect());
-}
+std::string Text(const prometheus::Collectable& collectable) { return ToTextFormat(collectable.Collect()); }
 
 TEST(PeriodicTask, CallsAgainAndAgainUntilItEnds) {
   std::promise<void> called_three_times;

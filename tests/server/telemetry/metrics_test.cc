@@ -160,6 +160,7 @@ TEST(MetricsTest, BucketsAreDenseAndReadable) {
   EXPECT_EQ(SampleValue(text, stage + "10\"}"), 1);
   const std::string request = R"(flashcore_request_duration_seconds_bucket{method="Attend",le=")";
   EXPECT_EQ(SampleValue(text, request + "5e-05\"}"), 0);
+  EXPECT_EQ(SampleValue(text, request + "7.5e-05\"}"), 1);
   EXPECT_EQ(SampleValue(text, request + "0.0001\"}"), 1);
   EXPECT_EQ(SampleValue(text, request + "+Inf\"}"), 1);
   EXPECT_EQ(text.find(request + "4e-05\"}"), std::string::npos) << "requests start at 50 us";
@@ -206,6 +207,21 @@ TEST(MetricsTest, AsksForBytesInFlightAtEachScrape) {
   EXPECT_EQ(SampleValue(metrics.ExpositionText(), "flashcore_in_flight_bytes"), 7);
   bytes = 0;
   EXPECT_EQ(SampleValue(metrics.ExpositionText(), "flashcore_in_flight_bytes"), 0);
+}
+
+TEST(MetricsTest, AsksForLaunchesAtEachScrape) {
+  Metrics metrics(Facts());
+  EXPECT_THAT(metrics.ExpositionText(), testing::Not(testing::HasSubstr("flashcore_kernel_launches_total")));
+  int64_t launches = 7;
+  metrics.SetKernelLaunchesSource([&launches] {
+    return std::vector<KernelLaunches>{{.device = 0, .kernel = "cuda/scalar", .launches = 1},
+                                       {.device = 1, .kernel = "cuda/scalar", .launches = launches}};
+  });
+  for (; launches < 9; ++launches) {
+    const std::string text = metrics.ExpositionText();
+    EXPECT_EQ(SampleValue(text, R"(flashcore_kernel_launches_total{device="0",kernel="cuda/scalar"})"), 1);
+    EXPECT_EQ(SampleValue(text, R"(flashcore_kernel_launches_total{device="3",kernel="cuda/scalar"})"), launches);
+  }
 }
 
 TEST(MetricsTest, LosesNothingAmongThreads) {

@@ -57,8 +57,10 @@ Families AllFamilies() {
   cpu.Sample();
   clock.AdvanceNs(1);
   cpu.Sample();
+  Metrics metrics({});
+  metrics.SetKernelLaunchesSource([] { return std::vector<KernelLaunches>{{.kernel = "cuda/scalar"}}; });
   Families all;
-  for (Families families : {Metrics({}).collectable()->Collect(), cpu.Collect(), CreateProcessMetrics()->Collect(),
+  for (Families families : {metrics.collectable()->Collect(), cpu.Collect(), CreateProcessMetrics()->Collect(),
                             GpuFamilies({CompleteSnapshot()})}) {
     std::move(families.begin(), families.end(), std::back_inserter(all));
   }
