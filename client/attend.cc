@@ -10,6 +10,25 @@ constexpr char kRetryAfterPayload[] = "flashcore/retry-after-ms";
 
 }  // namespace
 
+absl::string_view Name(Priority priority) {
+  switch (priority) {
+    case Priority::kLow:
+      return "low";
+    case Priority::kNormal:
+      return "normal";
+    case Priority::kHigh:
+      return "high";
+  }
+  return "unknown";
+}
+
+std::optional<Priority> PriorityFromName(absl::string_view name) {
+  for (const Priority priority : {Priority::kLow, Priority::kNormal, Priority::kHigh}) {
+    if (name == Name(priority)) return priority;
+  }
+  return std::nullopt;
+}
+
 std::optional<absl::Duration> RetryAfter(const absl::Status& status) {
   const absl::optional<absl::Cord> payload = status.GetPayload(kRetryAfterPayload);
   int64_t milliseconds = 0;

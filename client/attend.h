@@ -26,6 +26,17 @@ struct AttendOptions {
   bool return_lse = false;                       // Also return each row's log-sum-exp.
 };
 
+// The wire contract's Priority: which requests a busy server computes first, and which it turns away last.
+enum class Priority : uint8_t {
+  kLow,  // What can wait: only half of the server's places and memory are open to it.
+  kNormal,
+  kHigh,  // What somebody waits for: some places and memory are kept for it.
+};
+
+// "low", "normal", "high".
+absl::string_view Name(Priority priority);
+std::optional<Priority> PriorityFromName(absl::string_view name);
+
 // Where the server spent the request's time, in nanoseconds on its own clock.
 struct ServerTiming {
   int64_t receive_ns = 0;

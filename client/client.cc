@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <chrono>
 #include <optional>
 #include <unordered_map>
 #include <utility>
@@ -153,7 +152,7 @@ ServerInfo FromWire(const v1::GetServerInfoResponse& wire) {
 
 struct Client::Impl {
   const std::string attend_method = kAttendMethod;
-  std::string target;
+  std::shared_ptr<const Connector> connector;
   std::vector<std::shared_ptr<grpc::Channel>> channels;
   std::vector<std::unique_ptr<RawStub>> stubs;  // One for each channel.
   std::atomic<size_t> next_stub = 0;
@@ -168,16 +167,15 @@ Client& Client::operator=(Client&&) noexcept = default;
 Client::~Client() = default;
 
 absl::StatusOr<Client> Client::Connect(const std::string& target, const ClientOptions& options) {
-  if (target.empty()) {
-    return absl::InvalidArgumentError("target: is empty; give host:port or unix:/path/to/socket");
-  }
   if (options.channels < 1) {
     return absl::InvalidArgumentError(absl::StrCat("channels: ", options.channels, " is below 1"));
   }
+  absl::StatusOr<std::shared_ptr<const Connector>> connector = Connector::Create(target, options.security);
+  if (!connector.ok()) return connector.status();
   auto impl = std::make_unique<Impl>();
-  impl->target = target;
+  impl->connector = *std::move(connector);
   for (int i = 0; i < options.channels; ++i) {
-    impl->channels.push_back(CreateChannel(target));
+    impl->channels.push_back(impl->connector->Connect());
     impl->stubs.push_back(std::make_unique<RawStub>(impl->channels.back()));
   }
   return Client(std::move(impl));
@@ -191,13 +189,13 @@ void Client::AttendAsync(const Tensor& q, const Tensor& k, const Tensor& v, cons
       return;
     }
   }
-  absl::StatusOr<grpc::ByteBuffer> request = EncodeAttendRequest(q, k, v, options);
+  absl::StatusOr<grpc::ByteBuffer> request = EncodeAttendRequest(q, k, v, options, call.priority);
   if (!request.ok()) {
     callback(request.status());
     return;
   }
   const std::shared_ptr<AttendCall> state = LiveCalls::Create(impl_->live_calls);
-  SetDeadline(state->context, call.timeout);
+  impl_->connector->Prepare(state->context, call.timeout);
   state->request.Swap(&*request);
   state->q = q.spec();
   state->return_lse = options.return_lse;
@@ -218,7 +216,7 @@ absl::StatusOr<AttendResult> Client::Attend(const Tensor& q, const Tensor& k, co
 
 absl::StatusOr<ServerInfo> Client::GetServerInfo(const CallOptions& call) {
   grpc::ClientContext context;
-  SetDeadline(context, call.timeout);
+  impl_->connector->Prepare(context, call.timeout);
   v1::GetServerInfoResponse response;
   const std::unique_ptr<v1::AttentionService::Stub> stub = v1::AttentionService::NewStub(impl_->channels.front());
   const grpc::Status status = stub->GetServerInfo(&context, v1::GetServerInfoRequest(), &response);
@@ -228,19 +226,21 @@ absl::StatusOr<ServerInfo> Client::GetServerInfo(const CallOptions& call) {
 
 absl::Status Client::WaitUntilServing(absl::Duration timeout) {
   using grpc::health::v1::HealthCheckResponse;
+  const std::string& target = impl_->connector->target();
   const absl::Time deadline = absl::Now() + timeout;
   const std::unique_ptr<grpc::health::v1::Health::Stub> stub = grpc::health::v1::Health::NewStub(impl_->channels[0]);
   std::string seen = "nothing answered";
   while (absl::Now() < deadline) {
     grpc::ClientContext context;
-    context.set_deadline(absl::ToChronoTime(deadline));
+    impl_->connector->Prepare(context, deadline - absl::Now());
     context.set_wait_for_ready(true);
     HealthCheckResponse response;
     const grpc::Status status = stub->Check(&context, grpc::health::v1::HealthCheckRequest(), &response);
     if (status.ok() && response.status() == HealthCheckResponse::SERVING) return absl::OkStatus();
     if (status.error_code() == grpc::StatusCode::UNIMPLEMENTED) {
-      return absl::UnimplementedError(absl::StrCat(impl_->target, " has no health service: is it a FlashCore server?"));
+      return absl::UnimplementedError(absl::StrCat(target, " has no health service: is it a FlashCore server?"));
     }
+    if (status.error_code() == grpc::StatusCode::UNAUTHENTICATED) return Explain(FromGrpc(status, context));
     if (status.ok()) {
       seen = absl::StrCat("it says ", HealthCheckResponse::ServingStatus_Name(response.status()));
     } else if (status.error_code() != grpc::StatusCode::DEADLINE_EXCEEDED) {
@@ -248,8 +248,10 @@ absl::Status Client::WaitUntilServing(absl::Duration timeout) {
     }
     absl::SleepFor(std::min(kHealthPollInterval, deadline - absl::Now()));
   }
-  return absl::DeadlineExceededError(
-      absl::StrCat(impl_->target, " was not serving within ", absl::FormatDuration(timeout), ": ", seen));
+  return Explain(absl::DeadlineExceededError(
+      absl::StrCat(target, " was not serving within ", absl::FormatDuration(timeout), ": ", seen)));
 }
+
+absl::Status Client::Explain(const absl::Status& status) const { return impl_->connector->Explain(status); }
 
 }  // namespace flashcore

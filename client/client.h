@@ -19,6 +19,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "client/attend.h"
+#include "client/security.h"
 #include "client/tensor.h"
 
 namespace flashcore {
@@ -26,11 +27,15 @@ namespace flashcore {
 struct ClientOptions {
   // Connections, used in turn. One carries about 1 GB/s; add some when tensors are large and calls overlap. >= 1.
   int channels = 1;
+  // Plain text to this machine unless told otherwise.
+  ChannelSecurity security = {};
 };
 
 struct CallOptions {
   // After this the call ends with DEADLINE_EXCEEDED, and the server drops it if it has not been launched.
   absl::Duration timeout = absl::InfiniteDuration();
+  // Of an Attend.
+  Priority priority = Priority::kNormal;
 };
 
 // What a server is and accepts; constant for the life of its process.
@@ -56,8 +61,9 @@ struct ServerInfo {
 // under way and waits until their callbacks have returned, so it must not be destroyed in one.
 class Client {
  public:
-  // `target` is "host:port" or "unix:/path/to/socket". Touches no network: the first call connects. Plain text, and
-  // never through an HTTP proxy. INVALID_ARGUMENT for an empty target or options out of bounds.
+  // `target` is "host:port" or "unix:/path/to/socket". Reads the files that options.security names; touches no network:
+  // the first call connects. Never through an HTTP proxy. INVALID_ARGUMENT names what is wrong with the target, an
+  // option or a file: plain text to another machine, too, unless options.security says that it is meant.
   static absl::StatusOr<Client> Connect(const std::string& target, const ClientOptions& options = {});
 
   Client(Client&&) noexcept;
@@ -81,8 +87,13 @@ class Client {
   absl::StatusOr<ServerInfo> GetServerInfo(const CallOptions& call = {.timeout = absl::Seconds(10)});
 
   // Blocks until the standard health service says SERVING, also while nothing listens yet. DEADLINE_EXCEEDED after
-  // `timeout`, saying what was seen last.
+  // `timeout`, saying what was seen last, and then as Explain. UNAUTHENTICATED at once if the server wants a token.
   absl::Status WaitUntilServing(absl::Duration timeout);
+
+  // For people who read a failed call's status: adds why no connection comes about (UNAVAILABLE, DEADLINE_EXCEEDED) or
+  // what the server misses (UNAUTHENTICATED), and what to do, as far as that can be found out. Returns any other status
+  // as it is. Blocks for seconds, and makes a connection of its own: nothing for a loop.
+  absl::Status Explain(const absl::Status& status) const;
 
  private:
   struct Impl;

@@ -69,6 +69,13 @@ std::string EncodeOptions(const AttendOptions& options) {
   return out + message.SerializeAsString();
 }
 
+std::string EncodePriority(Priority priority) {
+  std::string out;
+  AppendVarint(out, WireFormatLite::MakeTag(v1::AttendRequest::kPriorityFieldNumber, WireFormatLite::WIRETYPE_VARINT));
+  AppendVarint(out, static_cast<uint64_t>(ToWire(priority)));
+  return out;
+}
+
 grpc::Slice SliceOver(const Tensor& tensor) {
   using Owner = std::shared_ptr<const void>;
   // gRPC wants a mutable pointer, and does not write through it.
@@ -313,17 +320,18 @@ absl::StatusOr<WireResponse> ReadStreamResponse(grpc::ByteBuffer& buffer, Tensor
 }  // namespace
 
 absl::StatusOr<std::vector<grpc::Slice>> EncodeAttendRequestSlices(const Tensor& q, const Tensor& k, const Tensor& v,
-                                                                   const AttendOptions& options) {
+                                                                   const AttendOptions& options, Priority priority) {
   const std::vector<std::pair<int, const Tensor*>> tensors = {{v1::AttendRequest::kQFieldNumber, &q},
                                                               {v1::AttendRequest::kKFieldNumber, &k},
                                                               {v1::AttendRequest::kVFieldNumber, &v}};
   std::vector<grpc::Slice> slices;
-  slices.reserve(2 * tensors.size() + 1);
+  slices.reserve(2 * tensors.size() + 2);
   for (const auto& [field, tensor] : tensors) {
     slices.emplace_back(EncodeTensorHeader(field, *tensor));
     slices.push_back(SliceOver(*tensor));
   }
   slices.emplace_back(EncodeOptions(options));
+  slices.emplace_back(EncodePriority(priority));
 
   uint64_t total_bytes = 0;
   for (const grpc::Slice& slice : slices) total_bytes += slice.size();
@@ -335,8 +343,8 @@ absl::StatusOr<std::vector<grpc::Slice>> EncodeAttendRequestSlices(const Tensor&
 }
 
 absl::StatusOr<grpc::ByteBuffer> EncodeAttendRequest(const Tensor& q, const Tensor& k, const Tensor& v,
-                                                     const AttendOptions& options) {
-  const absl::StatusOr<std::vector<grpc::Slice>> slices = EncodeAttendRequestSlices(q, k, v, options);
+                                                     const AttendOptions& options, Priority priority) {
+  const absl::StatusOr<std::vector<grpc::Slice>> slices = EncodeAttendRequestSlices(q, k, v, options, priority);
   if (!slices.ok()) return slices.status();
   return grpc::ByteBuffer(slices->data(), slices->size());
 }

@@ -17,11 +17,11 @@ namespace flashcore {
 // An AttendRequest whose tensor bytes are slices over the tensors' own memory: each slice holds its tensor's owner
 // until gRPC lets go of it. A borrowed tensor is not held. INVALID_ARGUMENT: larger than a message can be (2 GiB).
 absl::StatusOr<grpc::ByteBuffer> EncodeAttendRequest(const Tensor& q, const Tensor& k, const Tensor& v,
-                                                     const AttendOptions& options);
+                                                     const AttendOptions& options, Priority priority);
 
 // The same as slices, for those who put something before them.
 absl::StatusOr<std::vector<grpc::Slice>> EncodeAttendRequestSlices(const Tensor& q, const Tensor& k, const Tensor& v,
-                                                                   const AttendOptions& options);
+                                                                   const AttendOptions& options, Priority priority);
 
 // What comes before an AttendRequest of `request_bytes` bytes to make it an AttendStreamRequest.
 grpc::Slice EncodeStreamRequestPrefix(uint64_t id, size_t request_bytes);

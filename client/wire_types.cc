@@ -24,6 +24,18 @@ v1::DType ToWire(DType dtype) {
 
 v1::Layout ToWire(Layout layout) { return layout == Layout::kBhsd ? v1::LAYOUT_BHSD : v1::LAYOUT_BSHD; }
 
+v1::Priority ToWire(Priority priority) {
+  switch (priority) {
+    case Priority::kLow:
+      return v1::PRIORITY_LOW;
+    case Priority::kNormal:
+      return v1::PRIORITY_NORMAL;
+    case Priority::kHigh:
+      return v1::PRIORITY_HIGH;
+  }
+  return v1::PRIORITY_UNSPECIFIED;
+}
+
 std::optional<DType> DTypeFromWire(int dtype) {
   for (const DType known : {DType::kFloat16, DType::kBFloat16, DType::kFloat32}) {
     if (dtype == ToWire(known)) return known;

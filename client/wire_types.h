@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "absl/status/status.h"
+#include "client/attend.h"
 #include "client/tensor.h"
 #include "flashcore/v1/attention.pb.h"
 
@@ -15,6 +16,7 @@ namespace flashcore {
 
 v1::DType ToWire(DType dtype);
 v1::Layout ToWire(Layout layout);
+v1::Priority ToWire(Priority priority);
 
 // nullopt for a dtype that this client does not know.
 std::optional<DType> DTypeFromWire(int dtype);

@@ -20,7 +20,7 @@ namespace flashcore {
 namespace {
 
 absl::StatusOr<AttendSummary> Ask(const AttendToolOptions& options) {
-  absl::StatusOr<Client> client = Client::Connect(options.target);
+  absl::StatusOr<Client> client = Client::Connect(options.server.target, {.security = options.server.security});
   if (!client.ok()) return client.status();
   if (options.wait_ready > absl::ZeroDuration()) {
     absl::Status serving = client->WaitUntilServing(options.wait_ready);
@@ -28,9 +28,9 @@ absl::StatusOr<AttendSummary> Ask(const AttendToolOptions& options) {
   }
   const AttendInputs& inputs = options.inputs;
   const absl::Time start = absl::Now();
-  absl::StatusOr<AttendResult> answer =
-      client->Attend(inputs.q, inputs.k, inputs.v, options.attend, {.timeout = options.timeout});
-  if (!answer.ok()) return answer.status();
+  absl::StatusOr<AttendResult> answer = client->Attend(inputs.q, inputs.k, inputs.v, options.attend,
+                                                       {.timeout = options.timeout, .priority = options.priority});
+  if (!answer.ok()) return client->Explain(answer.status());
   return AttendSummary{.inputs = inputs, .answer = *std::move(answer), .latency = absl::Now() - start, .verdict = {}};
 }
 

@@ -10,7 +10,6 @@
 #include "client/attend/npy.h"
 #include "client/load/mix.h"
 
-ABSL_FLAG(std::string, target, "localhost:50051", "The server: host:port, or unix:/path/to/socket.");
 ABSL_FLAG(std::string, shape, "1,8,512,64",
           "Of random tensors: B,H,S,D, or B,Hq,Hkv,Sq,Skv,D for fewer key/value heads or another key/value length.");
 ABSL_FLAG(std::string, dtype, "",
@@ -28,6 +27,8 @@ ABSL_FLAG(float, logits_soft_cap, 0, "c > 0 replaces each logit x by c * tanh(x 
 ABSL_FLAG(int64_t, window_left, -1, "How many keys before itself a query sees. -1: all.");
 ABSL_FLAG(int64_t, window_right, -1, "How many keys after itself a query sees. -1: all.");
 ABSL_FLAG(bool, lse, false, "Also ask for each row's log-sum-exp.");
+ABSL_FLAG(std::string, priority, "normal",
+          "Where the server is busy: low (what can wait), normal, or high (what somebody waits for).");
 ABSL_FLAG(std::string, out, "", "Write O to this .npy file (bf16 as '<u2').");
 ABSL_FLAG(std::string, lse_out, "", "Write the log-sum-exp to this .npy file; implies --lse.");
 ABSL_FLAG(bool, verify, false,
@@ -114,17 +115,22 @@ const absl::string_view kAttendSynopsis =
     "Exit code: 0 all is well, 1 an error or a wrong answer, 2 wrong usage.";
 
 absl::StatusOr<AttendToolOptions> AttendToolOptionsFromFlags() {
-  if (absl::GetFlag(FLAGS_target).empty()) {
-    return absl::InvalidArgumentError("--target: is empty; give host:port or unix:/path/to/socket");
-  }
+  absl::StatusOr<ServerChoice> server = ServerFromFlags();
+  if (!server.ok()) return server.status();
   if (absl::GetFlag(FLAGS_timeout) <= absl::ZeroDuration()) {
     return absl::InvalidArgumentError("--timeout: must be above 0, like 10s or 500ms");
   }
+  const std::optional<Priority> priority = PriorityFromName(absl::GetFlag(FLAGS_priority));
+  if (!priority.has_value()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--priority=", absl::GetFlag(FLAGS_priority), ": must be low, normal or high"));
+  }
   absl::StatusOr<AttendInputs> inputs = InputsFromFlags();
   if (!inputs.ok()) return inputs.status();
-  return AttendToolOptions{.target = absl::GetFlag(FLAGS_target),
+  return AttendToolOptions{.server = *std::move(server),
                            .inputs = *std::move(inputs),
                            .attend = AttendOptionsFromFlags(),
+                           .priority = *priority,
                            .timeout = absl::GetFlag(FLAGS_timeout),
                            .wait_ready = absl::GetFlag(FLAGS_wait_ready),
                            .out_path = absl::GetFlag(FLAGS_out),

@@ -9,6 +9,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "client/attend.h"
+#include "client/server_flags.h"
 #include "client/tensor.h"
 
 namespace flashcore {
@@ -20,9 +21,10 @@ struct AttendInputs {
 };
 
 struct AttendToolOptions {
-  std::string target;
+  ServerChoice server;
   AttendInputs inputs;
   AttendOptions attend;
+  Priority priority = Priority::kNormal;
   absl::Duration timeout;
   absl::Duration wait_ready;
   std::string out_path;      // Empty: none.

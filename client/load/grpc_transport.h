@@ -12,12 +12,14 @@
 #include "absl/time/time.h"
 #include "client/load/transport.h"
 #include "client/load/workload.h"
+#include "client/security.h"
 
 namespace flashcore {
 
 struct TransportOptions {
   std::string target;  // "host:port" or "unix:/path/to/socket".
-  int channels = 1;    // Connections, used in turn. >= 1.
+  ChannelSecurity security = {};
+  int channels = 1;  // Connections, used in turn. >= 1.
   // A call that has not ended by then ends with DEADLINE_EXCEEDED. Streams have no deadline for each request, so there
   // the server is not told.
   absl::Duration timeout = absl::InfiniteDuration();
@@ -25,7 +27,8 @@ struct TransportOptions {
   absl::Duration slow_read = absl::ZeroDuration();
 };
 
-// Unary Attend. INVALID_ARGUMENT if a request is larger than a message can be. `workload` must outlive the transport.
+// Unary Attend. INVALID_ARGUMENT if a request is larger than a message can be, or as Client::Connect. `workload` must
+// outlive the transport.
 absl::StatusOr<std::unique_ptr<Transport>> MakeUnaryTransport(const TransportOptions& options,
                                                               const Workload& workload);
 

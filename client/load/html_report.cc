@@ -149,8 +149,8 @@ std::string Facts(const LoadReport& report) {
   const ClientUse& use = point.result.client;
   std::string out = "<dl>";
   AppendFact("server",
-             absl::StrCat(report.options.target, ", ", report.server.backend, " on ", report.server.device, ", kernel ",
-                          point.result.stats.kernel, ", version ", report.server.version),
+             absl::StrCat(report.options.server.target, ", ", report.server.backend, " on ", report.server.device,
+                          ", kernel ", point.result.stats.kernel, ", version ", report.server.version),
              out);
   AppendFact("load",
              absl::StrCat(DescribeLoop(point.run), ", ", report.options.streaming ? "streams" : "unary calls", ", ",

@@ -65,13 +65,15 @@ std::vector<MixEntry> WithoutUnsupported(std::vector<MixEntry> mix, const Server
 }
 
 absl::StatusOr<ServerInfo> AskServer(const LoadOptions& options) {
-  absl::StatusOr<Client> client = Client::Connect(options.target);
+  absl::StatusOr<Client> client = Client::Connect(options.server.target, {.security = options.server.security});
   if (!client.ok()) return client.status();
   if (options.wait_ready > absl::ZeroDuration()) {
     absl::Status serving = client->WaitUntilServing(options.wait_ready);
     if (!serving.ok()) return serving;
   }
-  return client->GetServerInfo();
+  absl::StatusOr<ServerInfo> info = client->GetServerInfo();
+  if (!info.ok()) return client->Explain(info.status());
+  return info;
 }
 
 absl::StatusOr<Workload> PrepareWorkload(const LoadOptions& options) {
@@ -88,7 +90,8 @@ absl::StatusOr<Workload> PrepareWorkload(const LoadOptions& options) {
 }
 
 absl::StatusOr<std::unique_ptr<Transport>> MakeTransport(const LoadOptions& options, const Workload& workload) {
-  const TransportOptions transport{.target = options.target,
+  const TransportOptions transport{.target = options.server.target,
+                                   .security = options.server.security,
                                    .channels = options.channels,
                                    .timeout = options.timeout,
                                    .slow_read = options.slow_read};

@@ -17,7 +17,8 @@ namespace {
 
 constexpr absl::string_view kShapeHelp = "B,H,S,D or B,Hq,Hkv,Sq,Skv,D";
 constexpr absl::string_view kOptionHelp =
-    "fp16, bf16, fp32, bhsd, bshd, causal, lse, window_left=N, window_right=N, soft_cap=X, sm_scale=X, weight=X";
+    "fp16, bf16, fp32, bhsd, bshd, causal, lse, window_left=N, window_right=N, soft_cap=X, sm_scale=X, "
+    "priority=low|normal|high, weight=X";
 
 // Self-attention of the size that the project is measured by.
 constexpr absl::string_view kMission = "1,8,512,64";
@@ -93,6 +94,10 @@ bool SetValue(absl::string_view name, absl::string_view value, MixEntry& entry) 
   if (name == "window_right") return absl::SimpleAtoi(value, &entry.options.window_right);
   if (name == "soft_cap") return absl::SimpleAtof(value, &entry.options.logits_soft_cap);
   if (name == "sm_scale") return absl::SimpleAtof(value, &entry.options.sm_scale.emplace());
+  if (name == "priority") {
+    entry.priority = PriorityFromName(value);
+    return entry.priority.has_value();
+  }
   if (name == "weight") {
     return absl::SimpleAtod(value, &entry.weight) && std::isfinite(entry.weight) && entry.weight > 0;
   }

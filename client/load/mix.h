@@ -7,6 +7,7 @@
 //          | bhsd | bshd               layout of all tensors; bhsd if left out
 //          | causal | lse
 //          | window_left=N | window_right=N | soft_cap=X | sm_scale=X
+//          | priority=low | priority=normal | priority=high
 //          | weight=X                  how often, relative to the other entries; 1 if left out
 //
 // For example: "1,8,512,64; 2,16,4,128,384,128 bf16 causal lse weight=0.5".
@@ -14,6 +15,7 @@
 #define FLASHCORE_CLIENT_LOAD_MIX_H_
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -34,6 +36,7 @@ struct MixEntry {
   DType dtype = DType::kFloat16;
   Layout layout = Layout::kBhsd;
   AttendOptions options;
+  std::optional<Priority> priority;  // Left out: whatever the run's is.
   double weight = 1;
   std::string text;  // As written.
 

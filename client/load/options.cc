@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 #include <thread>
 #include <utility>
 
@@ -9,7 +10,6 @@
 #include "absl/strings/str_cat.h"
 #include "client/load/number_list.h"
 
-ABSL_FLAG(std::string, target, "localhost:50051", "The server: host:port, or unix:/path/to/socket.");
 ABSL_FLAG(
     std::string, concurrency, "1",
     "Closed loop: requests under way at any time; each is followed by the next when it is answered. A list, 1,4,16 "
@@ -50,7 +50,9 @@ ABSL_FLAG(absl::Duration, warmup, absl::Seconds(1), "Load before the measurement
 ABSL_FLAG(std::string, mix, "mission",
           "What to ask for. 'mission' (1,8,512,64 fp16), 'mixed' (one of everything: dtypes, layouts, GQA, causal, "
           "windows, soft cap), @file, or entries separated by ';'. An entry is B,H,S,D or B,Hq,Hkv,Sq,Skv,D, then any "
-          "of: fp16 bf16 fp32 bhsd bshd causal lse window_left=N window_right=N soft_cap=X sm_scale=X weight=X.");
+          "of: fp16 bf16 fp32 bhsd bshd causal lse window_left=N window_right=N soft_cap=X sm_scale=X "
+          "priority=low|normal|high weight=X.");
+ABSL_FLAG(std::string, priority, "normal", "Of the requests whose entry in the mix has none: low, normal or high.");
 ABSL_FLAG(double, verify, 0,
           "Fraction of the answers, sampled at random, to check against the double-precision reference. The expected "
           "answers are computed before the load starts. A wrong answer makes the exit code 1. When answers come faster "
@@ -123,9 +125,6 @@ absl::Status CheckDurations() {
 
 absl::Status CheckFlags() {
   if (absl::Status durations = CheckDurations(); !durations.ok()) return durations;
-  if (absl::GetFlag(FLAGS_target).empty()) {
-    return absl::InvalidArgumentError("--target: is empty; give host:port or unix:/path/to/socket");
-  }
   if (absl::GetFlag(FLAGS_requests) < 0) return absl::InvalidArgumentError("--requests: must be at least 0");
   constexpr double kMaxResolution = 1;
   constexpr double kLeastResolution = 0.001;
@@ -236,9 +235,16 @@ const absl::string_view kLoadSynopsis =
 
 absl::StatusOr<LoadOptions> LoadOptionsFromFlags() {
   if (absl::Status status = CheckFlags(); !status.ok()) return status;
+  absl::StatusOr<ServerChoice> server = ServerFromFlags();
+  if (!server.ok()) return server.status();
+  const std::optional<Priority> priority = PriorityFromName(absl::GetFlag(FLAGS_priority));
+  if (!priority.has_value()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--priority=", absl::GetFlag(FLAGS_priority), ": must be low, normal or high"));
+  }
   absl::StatusOr<std::vector<RunOptions>> runs = RunsFromFlags();
   if (!runs.ok()) return runs.status();
-  LoadOptions options{.target = absl::GetFlag(FLAGS_target),
+  LoadOptions options{.server = *std::move(server),
                       .streaming = absl::GetFlag(FLAGS_mode) == "stream",
                       .channels = absl::GetFlag(FLAGS_channels),
                       .slow_read = absl::GetFlag(FLAGS_slow_read),
@@ -262,6 +268,7 @@ absl::StatusOr<LoadOptions> LoadOptionsFromFlags() {
   absl::StatusOr<std::vector<MixEntry>> mix = LoadMix(options.mix_spec);
   if (!mix.ok()) return absl::InvalidArgumentError(absl::StrCat("--mix: ", mix.status().message()));
   options.mix = *std::move(mix);
+  for (MixEntry& entry : options.mix) entry.priority = entry.priority.value_or(*priority);
   return options;
 }
 

@@ -11,11 +11,12 @@
 #include "client/load/mix.h"
 #include "client/load/rate_search.h"
 #include "client/load/run_options.h"
+#include "client/server_flags.h"
 
 namespace flashcore {
 
 struct LoadOptions {
-  std::string target;
+  ServerChoice server;
   bool streaming = false;
   int channels = 1;
   absl::Duration slow_read;

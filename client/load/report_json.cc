@@ -27,10 +27,15 @@ json LatenciesToJson(const Histogram& histogram) {
 json OptionsToJson(const LoadReport& report, const RunOptions& run) {
   const LoadOptions& options = report.options;
   json mix = json::array();
-  for (const MixEntry& entry : options.mix) mix.push_back(entry.text);
-  json result = {{"target", options.target},
+  json priorities = json::array();
+  for (const MixEntry& entry : options.mix) {
+    mix.push_back(entry.text);
+    priorities.push_back(std::string(Name(entry.priority.value_or(Priority::kNormal))));
+  }
+  json result = {{"target", options.server.target},
                  {"mix", options.mix_spec},
                  {"entries", mix},
+                 {"priorities", priorities},
                  {"mode", options.streaming ? "stream" : "unary"},
                  {"loop", run.open_loop() ? "open" : "closed"},
                  {"channels", options.channels},

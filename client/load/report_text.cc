@@ -132,8 +132,8 @@ std::string FormatReport(const LoadReport& report) {
   const PointReport& point = report.point();
   const CallStats& stats = point.result.stats;
   std::string out =
-      absl::StrFormat("FlashCore load: %s, %s on %s (%s), version %s\n", report.options.target, report.server.backend,
-                      report.server.device, report.server.kernel, report.server.version);
+      absl::StrFormat("FlashCore load: %s, %s on %s (%s), version %s\n", report.options.server.target,
+                      report.server.backend, report.server.device, report.server.kernel, report.server.version);
   absl::StrAppend(&out, "  mix         ", report.options.mix_spec, "\n  load        ", LoadLine(report, point.run),
                   "\n");
   if (report.search.has_value()) absl::StrAppend(&out, "  search      ", DescribeSearch(report), "\n");

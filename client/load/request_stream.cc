@@ -36,12 +36,14 @@ RequestStream::~RequestStream() {
   gauge_.Down();
 }
 
-std::shared_ptr<RequestStream> RequestStream::Open(const RequestStreamOptions& options, std::shared_ptr<RawStub> stub,
+std::shared_ptr<RequestStream> RequestStream::Open(const RequestStreamOptions& options, const Connector& connector,
+                                                   std::shared_ptr<RawStub> stub,
                                                    const std::vector<SerializedRequest>& requests, CallGauge& gauge,
                                                    TimerQueue& timers) {
   std::shared_ptr<RequestStream> stream(new RequestStream(options, std::move(stub), requests, gauge, timers));
   stream->self_ = stream;
   stream->weak_ = stream;
+  connector.Prepare(*stream->context_, absl::InfiniteDuration());
   stream->stub_->PrepareBidiStreamingCall(stream->context_.get(), stream->method_, grpc::StubOptions(), stream.get());
   // Writes come from outside of the reactions, so gRPC has to be told that the stream is not over: until Break.
   stream->AddHold();

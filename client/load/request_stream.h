@@ -49,7 +49,8 @@ struct RequestStreamOptions {
 class RequestStream final : public grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer> {
  public:
   // All references must outlive the stream; `gauge` counts it while it lives.
-  static std::shared_ptr<RequestStream> Open(const RequestStreamOptions& options, std::shared_ptr<RawStub> stub,
+  static std::shared_ptr<RequestStream> Open(const RequestStreamOptions& options, const Connector& connector,
+                                             std::shared_ptr<RawStub> stub,
                                              const std::vector<SerializedRequest>& requests, CallGauge& gauge,
                                              TimerQueue& timers);
   ~RequestStream() override;

@@ -24,13 +24,14 @@ constexpr absl::Duration kCloseGrace = absl::Seconds(5);
 // A channel and the stream that is open on it now.
 class StreamSeat {
  public:
-  StreamSeat(const TransportOptions& options, const std::vector<SerializedRequest>& requests, CallGauge& gauge,
-             TimerQueue& timers)
+  StreamSeat(const TransportOptions& options, const Connector& connector,
+             const std::vector<SerializedRequest>& requests, CallGauge& gauge, TimerQueue& timers)
       : options_(options),
+        connector_(connector),
         requests_(requests),
         gauge_(gauge),
         timers_(timers),
-        stub_(std::make_shared<RawStub>(CreateChannel(options.target))) {}
+        stub_(std::make_shared<RawStub>(connector.Connect())) {}
 
   void Start(const CallPlan& plan, Transport::Done done) {
     // A stream may break between the look and the use; a new one cannot have broken without failing this call itself.
@@ -62,13 +63,14 @@ class StreamSeat {
   std::shared_ptr<RequestStream> Current() {
     const MutexLock lock(mutex_);
     if (stream_ == nullptr || stream_->broken()) {
-      stream_ = RequestStream::Open({.timeout = options_.timeout, .slow_read = options_.slow_read}, stub_, requests_,
-                                    gauge_, timers_);
+      stream_ = RequestStream::Open({.timeout = options_.timeout, .slow_read = options_.slow_read}, connector_, stub_,
+                                    requests_, gauge_, timers_);
     }
     return stream_;
   }
 
   const TransportOptions& options_;
+  const Connector& connector_;
   const std::vector<SerializedRequest>& requests_;
   CallGauge& gauge_;
   TimerQueue& timers_;
@@ -79,10 +81,11 @@ class StreamSeat {
 
 class StreamTransport final : public Transport {
  public:
-  StreamTransport(const TransportOptions& options, std::vector<SerializedRequest> requests)
-      : options_(options), requests_(std::move(requests)) {
+  StreamTransport(const TransportOptions& options, std::shared_ptr<const Connector> connector,
+                  std::vector<SerializedRequest> requests)
+      : options_(options), connector_(std::move(connector)), requests_(std::move(requests)) {
     for (int i = 0; i < options.channels; ++i) {
-      seats_.push_back(std::make_unique<StreamSeat>(options_, requests_, live_, *timers_));
+      seats_.push_back(std::make_unique<StreamSeat>(options_, *connector_, requests_, live_, *timers_));
     }
     if (options.timeout < absl::InfiniteDuration()) ExpireNowAndLater();
   }
@@ -105,6 +108,7 @@ class StreamTransport final : public Transport {
   }
 
   const TransportOptions options_;
+  const std::shared_ptr<const Connector> connector_;
   const std::vector<SerializedRequest> requests_;  // By PreparedRequest::index.
   CallGauge live_;
   std::unique_ptr<TimerQueue> timers_ = std::make_unique<TimerQueue>();
@@ -116,14 +120,16 @@ class StreamTransport final : public Transport {
 
 absl::StatusOr<std::unique_ptr<Transport>> MakeStreamTransport(const TransportOptions& options,
                                                                const Workload& workload) {
+  absl::StatusOr<std::shared_ptr<const Connector>> connector = Connector::Create(options.target, options.security);
+  if (!connector.ok()) return connector.status();
   std::vector<SerializedRequest> requests;
   for (const PreparedRequest& request : workload.requests()) {
     absl::StatusOr<std::vector<grpc::Slice>> slices =
-        EncodeAttendRequestSlices(request.q, request.k, request.v, request.options);
+        EncodeAttendRequestSlices(request.q, request.k, request.v, request.options, request.priority);
     if (!slices.ok()) return slices.status();
     requests.emplace_back(*std::move(slices));
   }
-  return std::make_unique<StreamTransport>(options, std::move(requests));
+  return std::make_unique<StreamTransport>(options, *std::move(connector), std::move(requests));
 }
 
 }  // namespace flashcore

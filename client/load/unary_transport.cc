@@ -96,10 +96,10 @@ class SlowUnaryReader final : public grpc::ClientBidiReactor<grpc::ByteBuffer, g
 
 class UnaryTransport final : public Transport {
  public:
-  UnaryTransport(const TransportOptions& options, std::vector<grpc::ByteBuffer> requests)
-      : options_(options), requests_(std::move(requests)) {
-    for (int i = 0; i < options.channels; ++i)
-      stubs_.push_back(std::make_unique<RawStub>(CreateChannel(options.target)));
+  UnaryTransport(const TransportOptions& options, std::shared_ptr<const Connector> connector,
+                 std::vector<grpc::ByteBuffer> requests)
+      : options_(options), connector_(std::move(connector)), requests_(std::move(requests)) {
+    for (int i = 0; i < options.channels; ++i) stubs_.push_back(std::make_unique<RawStub>(connector_->Connect()));
   }
 
   ~UnaryTransport() override {
@@ -109,7 +109,7 @@ class UnaryTransport final : public Transport {
 
   void Start(const CallPlan& plan, Done done) override {
     const auto call = std::make_shared<UnaryCall>(live_);
-    SetDeadline(*call->context, options_.timeout);
+    connector_->Prepare(*call->context, options_.timeout);
     call->plan = plan;
     call->done = std::move(done);
     RawStub& stub = *stubs_[next_stub_.fetch_add(1, std::memory_order_relaxed) % stubs_.size()];
@@ -130,6 +130,7 @@ class UnaryTransport final : public Transport {
 
  private:
   const TransportOptions options_;
+  const std::shared_ptr<const Connector> connector_;
   const std::string method_ = kAttendMethod;
   const std::vector<grpc::ByteBuffer> requests_;  // By PreparedRequest::index.
   std::vector<std::unique_ptr<RawStub>> stubs_;   // One for each channel.
@@ -142,13 +143,16 @@ class UnaryTransport final : public Transport {
 
 absl::StatusOr<std::unique_ptr<Transport>> MakeUnaryTransport(const TransportOptions& options,
                                                               const Workload& workload) {
+  absl::StatusOr<std::shared_ptr<const Connector>> connector = Connector::Create(options.target, options.security);
+  if (!connector.ok()) return connector.status();
   std::vector<grpc::ByteBuffer> requests;
   for (const PreparedRequest& request : workload.requests()) {
-    absl::StatusOr<grpc::ByteBuffer> encoded = EncodeAttendRequest(request.q, request.k, request.v, request.options);
+    absl::StatusOr<grpc::ByteBuffer> encoded =
+        EncodeAttendRequest(request.q, request.k, request.v, request.options, request.priority);
     if (!encoded.ok()) return encoded.status();
     requests.push_back(*std::move(encoded));
   }
-  return std::make_unique<UnaryTransport>(options, std::move(requests));
+  return std::make_unique<UnaryTransport>(options, *std::move(connector), std::move(requests));
 }
 
 }  // namespace flashcore

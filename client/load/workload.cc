@@ -21,6 +21,7 @@ PreparedRequest Prepare(const MixEntry& entry, size_t index, uint64_t seed, bool
                           .k = Tensor::Random(entry.KeyValueSpec(), seed + 1),
                           .v = Tensor::Random(entry.KeyValueSpec(), seed + 2),
                           .options = entry.options,
+                          .priority = entry.priority.value_or(Priority::kNormal),
                           .expected = {}};
   request.bytes = static_cast<int64_t>(request.q.size_bytes() + request.k.size_bytes() + request.v.size_bytes());
   const absl::StatusOr<AttentionProblem> problem = ToProblem(request.q, request.k, request.v, entry.options);

@@ -23,6 +23,7 @@ struct PreparedRequest {
   Tensor k;
   Tensor v;
   AttendOptions options;
+  Priority priority = Priority::kNormal;
   double flops = 0;
   int64_t bytes = 0;  // Of q, k and v together.
   std::optional<ExpectedAnswer> expected;

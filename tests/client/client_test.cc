@@ -78,6 +78,25 @@ TEST(ClientTest, AnswersWithEveryOption) {
   EXPECT_EQ(answer->timing.total_ns, 2);
 }
 
+TEST(ClientTest, TellsTheServerThePriority) {
+  std::atomic<v1::Priority> seen = v1::PRIORITY_UNSPECIFIED;
+  const FakeServer server([&seen](grpc::ServerContext&, const v1::AttendRequest& request, auto&) {
+    seen = request.priority();
+    return grpc::Status::OK;
+  });
+  Client client = Connect(server.target());
+  const Inputs in;
+  const std::vector<std::pair<Priority, v1::Priority>> cases = {{Priority::kLow, v1::PRIORITY_LOW},
+                                                                {Priority::kNormal, v1::PRIORITY_NORMAL},
+                                                                {Priority::kHigh, v1::PRIORITY_HIGH}};
+  for (const auto& [priority, wire] : cases) {
+    ASSERT_TRUE(client.Attend(in.q, in.k, in.v, {}, {.priority = priority}).ok());
+    EXPECT_EQ(seen, wire);
+    EXPECT_EQ(PriorityFromName(Name(priority)), priority);
+  }
+  EXPECT_EQ(PriorityFromName("urgent"), std::nullopt);
+}
+
 TEST(ClientTest, LayoutsMayDiffer) {
   const FakeServer server;
   Client client = Connect(server.target());

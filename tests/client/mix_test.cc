@@ -23,6 +23,7 @@ TEST(MixTest, AShapeAlone) {
   EXPECT_THAT(mix[0].QuerySpec().shape, ElementsAre(1, 8, 512, 64));
   EXPECT_EQ(mix[0].QuerySpec(), mix[0].KeyValueSpec());
   EXPECT_EQ(mix[0].dtype, DType::kFloat16);
+  EXPECT_EQ(mix[0].priority, std::nullopt);
   EXPECT_EQ(mix[0].weight, 1);
   EXPECT_FALSE(mix[0].options.causal);
   EXPECT_FALSE(mix[0].options.sm_scale.has_value());
@@ -32,7 +33,7 @@ TEST(MixTest, AShapeAlone) {
 TEST(MixTest, EveryOption) {
   const MixEntry entry = ParseMix(
                              "2,16,4,128,384,96 bf16 bshd causal lse window_left=7 window_right=0 soft_cap=30 "
-                             "sm_scale=0.5 weight=2.5")
+                             "sm_scale=0.5 priority=low weight=2.5")
                              .value()
                              .front();
   EXPECT_THAT(entry.QuerySpec().shape, ElementsAre(2, 128, 16, 96));
@@ -45,6 +46,7 @@ TEST(MixTest, EveryOption) {
   EXPECT_EQ(entry.options.window_right, 0);
   EXPECT_EQ(entry.options.logits_soft_cap, 30);
   EXPECT_EQ(entry.options.sm_scale, 0.5f);
+  EXPECT_EQ(entry.priority, Priority::kLow);
   EXPECT_EQ(entry.weight, 2.5);
 }
 
@@ -70,6 +72,7 @@ TEST(MixTest, MistakesAreNamed) {
       {"1,8,512,64 causal=1", "'causal=1' is no option"},
       {"1,8,512,64 window_left", "'window_left' is no option"},
       {"1,8,512,64 window_left=x", "'window_left=x' is no option"},
+      {"1,8,512,64 priority=urgent", "'priority=urgent' is no option"},
       {"1,8,512,64 weight=0", "'weight=0' is no option"},
       {"1,8,512,64 weight=nan", "'weight=nan' is no option"},
       {"1,1,1,8; 9000000000,9000000000,1,1", "more bytes than"},

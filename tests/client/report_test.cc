@@ -43,7 +43,7 @@ PointReport MakePoint(double rate) {
 
 LoadReport MakeReport(int points) {
   LoadReport report;
-  report.options.target = "localhost:1";
+  report.options.server.target = "localhost:1";
   report.options.mix_spec = "mission";
   report.server.device = "<device>";
   for (int i = 0; i < points; ++i) report.points.push_back(MakePoint(500.0 * (i + 1)));

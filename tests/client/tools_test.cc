@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
@@ -151,6 +152,42 @@ TEST(LoadToolTest, MemoryStaysFlatWhateverTheNumberOfRequests) {
   }
 }
 
+// How many requests of each priority came.
+class PriorityCount {
+ public:
+  FakeServer::Twist Twist() {
+    return [this](grpc::ServerContext&, const v1::AttendRequest& request, v1::AttendResponse&) {
+      ++counts_.at(static_cast<size_t>(request.priority()));
+      return grpc::Status::OK;
+    };
+  }
+  int of(v1::Priority priority) const { return counts_.at(static_cast<size_t>(priority)); }
+
+ private:
+  std::array<std::atomic<int>, v1::Priority_ARRAYSIZE> counts_{};
+};
+
+TEST(LoadToolTest, EntriesWithoutAPriorityHaveThatOfTheFlag) {
+  for (const char* mode : {"unary", "stream"}) {
+    PriorityCount count;
+    const FakeServer server(count.Twist());
+    const Outcome outcome =
+        Load(Target(server) + "--mix='1,1,1,8; 1,1,2,8 priority=high' --priority=low --mode=" + mode +
+             " --requests=100 --warmup=0");
+    EXPECT_EQ(outcome.exit_code, 0) << outcome.output;
+    EXPECT_EQ(count.of(v1::PRIORITY_LOW) + count.of(v1::PRIORITY_HIGH), 100);
+    EXPECT_GT(count.of(v1::PRIORITY_LOW), 0);
+    EXPECT_GT(count.of(v1::PRIORITY_HIGH), 0);
+  }
+}
+
+TEST(AttendToolTest, SaysItsPriority) {
+  PriorityCount count;
+  const FakeServer server(count.Twist());
+  EXPECT_EQ(Attend(Target(server) + "--shape=1,1,1,8 --priority=high").exit_code, 0);
+  EXPECT_EQ(count.of(v1::PRIORITY_HIGH), 1);
+}
+
 TEST(LoadToolTest, WrongAnswersFailTheRun) {
   const FakeServer server(WrongAnswers());
   const Outcome outcome = Load(Target(server) + kSmallMix + "--requests=10 --verify=1");
@@ -189,6 +226,7 @@ TEST(LoadToolTest, UsageErrorsSayWhatToDo) {
       {"--rate=5 --search_p99=1ms", "leave --rate out"},
       {"--mode=both", "--mode=both: must be unary or stream"},
       {"--concurrency=0", "--concurrency=0: must be from 1"},
+      {"--priority=urgent", "--priority=urgent: must be low, normal or high"},
       {"--verify=2", "--verify=2: must be from 0"},
       {"--duration=-1s", "--duration=-1s: must be above 0"},
       {"--duration=10", "--duration: cannot read '10'"},
@@ -258,6 +296,7 @@ TEST(AttendToolTest, Mistakes) {
       {"--q=/nonexistent.npy --k=x --v=y", "/nonexistent.npy: cannot be opened"},
       {"--q=a.npy", "a.npy: cannot be opened"},
       {"--k=a.npy", "give all three"},
+      {"--priority=", "--priority=: must be low, normal or high"},
       {"--timeout=0", "--timeout: must be above 0"},
       {"--causal=perhaps", "--causal: cannot read 'perhaps'"},
   };

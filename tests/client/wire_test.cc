@@ -81,16 +81,17 @@ TEST(WireTest, TheRequestIsWhatProtobufWouldWrite) {
   expected.mutable_options()->set_window_left(5);
   expected.mutable_options()->set_window_right(-1);
   expected.mutable_options()->set_return_lse(true);
+  expected.set_priority(v1::PRIORITY_HIGH);
 
   v1::AttendRequest parsed;
-  ASSERT_TRUE(parsed.ParseFromString(BytesOf(EncodeAttendRequest(q, k, v, options).value())));
+  ASSERT_TRUE(parsed.ParseFromString(BytesOf(EncodeAttendRequest(q, k, v, options, Priority::kHigh).value())));
   EXPECT_TRUE(MessageDifferencer::Equals(parsed, expected)) << parsed.ShortDebugString();
 }
 
 TEST(WireTest, AnAbsentScaleStaysAbsent) {
   const Tensor q = Tensor::Random({DType::kFloat16, {1, 1, 1, 8}}, 1);
   v1::AttendRequest parsed;
-  ASSERT_TRUE(parsed.ParseFromString(BytesOf(EncodeAttendRequest(q, q, q, {}).value())));
+  ASSERT_TRUE(parsed.ParseFromString(BytesOf(EncodeAttendRequest(q, q, q, {}, Priority::kNormal).value())));
   EXPECT_FALSE(parsed.options().has_sm_scale());
 }
 
@@ -100,7 +101,7 @@ TEST(WireTest, TensorBytesAreNotCopiedAndStayOwned) {
   const std::weak_ptr<const void> owner = q.owner();
   const auto points_at_q = [bytes](const grpc::Slice& slice) { return slice.begin() == bytes; };
   {
-    const grpc::ByteBuffer buffer = EncodeAttendRequest(q, q, q, {}).value();
+    const grpc::ByteBuffer buffer = EncodeAttendRequest(q, q, q, {}, Priority::kNormal).value();
     q = Tensor();
     const std::vector<grpc::Slice> slices = SlicesOf(buffer);
     EXPECT_EQ(std::count_if(slices.begin(), slices.end(), points_at_q), 3);
@@ -113,7 +114,8 @@ TEST(WireTest, ARequestBeyondProtobufsBoundIsRefused) {
   // Never read, so nothing has to be there.
   const auto nothing = std::make_shared<char>();
   const Tensor huge = Tensor::Share({DType::kFloat32, {1, 1, int64_t{1} << 20, 256}}, nothing);
-  EXPECT_EQ(EncodeAttendRequest(huge, huge, huge, {}).status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(EncodeAttendRequest(huge, huge, huge, {}, Priority::kNormal).status().code(),
+            absl::StatusCode::kInvalidArgument);
 }
 
 TEST(WireTest, ReadsAResponseHoweverItIsCut) {
