@@ -18,6 +18,9 @@
 #include "server/engine/passthrough.h"
 #include "server/rpc/server.h"
 #include "server/scheduler/scheduler.h"
+#include "server/security/security_metrics.h"
+#include "server/security/tls_store.h"
+#include "server/security/token_store.h"
 #include "server/self_test.h"
 #include "server/stop_latch.h"
 #include "server/telemetry/clock.h"
@@ -40,7 +43,8 @@ constexpr char kUsage[] =
   flashcore_server                                       the best backend here, on 127.0.0.1:50051
   flashcore_server --backend=cpu --cpu_threads=8         on eight CPU threads
   flashcore_server --devices=0,1                         on two GPUs, behind one queue
-  flashcore_server --listen=0.0.0.0:50051                for a network that you trust: there is no authentication
+  flashcore_server --listen=0.0.0.0:50051 --tls_cert=server.pem --tls_key=server.key --auth_tokens_file=tokens
+                                                         for everybody who has a token
   flashcore_server --flagfile=/etc/flashcore/flags       flags from a file, one per line
 
 It logs to stderr; msg=listening carries each address as bound, msg=metrics that of the Prometheus endpoint, and
@@ -51,7 +55,7 @@ Exit status: 0 drained; 1 could not start, the device failed, or --drain_timeout
 128 + signal for a second signal.)";
 
 // --help shows the flags of the server, not those of the libraries in it.
-bool IsOurFlagFile(absl::string_view file) { return absl::EndsWith(file, "server/config/config.cc"); }
+bool IsOurFlagFile(absl::string_view file) { return absl::StrContains(file, "server/config/"); }
 
 void SetUpFlags() {
   absl::SetProgramUsageMessage(kUsage);
@@ -89,20 +93,12 @@ ServerFacts CollectFacts(const ServerOptions& options, const Engines& engines) {
           .devices = options.engine.devices};
 }
 
-RpcOptions ToRpcOptions(const ServerOptions& options) {
-  return {.listen_addresses = options.listen_addresses,
-          .unix_socket = options.unix_socket,
-          .max_message_bytes = options.max_message_bytes,
-          .max_stream_in_flight = options.max_stream_in_flight,
-          .max_concurrent_streams = options.max_concurrent_streams,
-          .grpc_memory_bytes = options.grpc_memory_bytes,
-          .reflection = options.reflection,
-          .slow_log_ms = options.slow_log_ms};
-}
-
 // The server's parts, each after what it needs: destruction goes the other way.
 struct Parts {
   std::shared_ptr<StopLatch> stop = std::make_shared<StopLatch>();
+  std::shared_ptr<SecurityMetrics> security_metrics = std::make_shared<SecurityMetrics>();
+  std::unique_ptr<TlsStore> tls;       // None for plaintext.
+  std::unique_ptr<TokenStore> tokens;  // None if everybody may call.
   Engines engines;
   ServerFacts facts;
   std::unique_ptr<Metrics> metrics;
@@ -112,6 +108,39 @@ struct Parts {
   std::unique_ptr<MetricsServer> metrics_server;  // None if not asked for.
   std::unique_ptr<RpcServer> rpc;
 };
+
+RpcOptions ToRpcOptions(const ServerOptions& options, const Parts& parts) {
+  return {.listen_addresses = options.listen_addresses,
+          .unix_socket = options.unix_socket,
+          .max_message_bytes = options.max_message_bytes,
+          .max_stream_in_flight = options.max_stream_in_flight,
+          .max_concurrent_streams = options.max_concurrent_streams,
+          .grpc_memory_bytes = options.grpc_memory_bytes,
+          .reflection = options.reflection,
+          .tls = parts.tls.get(),
+          .tokens = parts.tokens.get(),
+          .health_listen = options.security.health_listen,
+          .max_connection_age = options.security.max_connection_age,
+          .max_connection_age_grace = options.security.max_connection_age_grace,
+          .slow_log_ms = options.slow_log_ms};
+}
+
+// Before all else: a mistake in a file should not have to wait for a GPU.
+absl::Status StartSecurity(const ServerOptions& options, Parts& parts) {
+  const SecurityOptions& security = options.security;
+  if (!security.tls.cert.empty()) {
+    absl::StatusOr<std::unique_ptr<TlsStore>> tls =
+        TlsStore::Open(security.tls, security.reload_period, *parts.security_metrics);
+    if (!tls.ok()) return tls.status();
+    parts.tls = *std::move(tls);
+  }
+  if (security.auth_tokens_file.empty()) return absl::OkStatus();
+  absl::StatusOr<std::unique_ptr<TokenStore>> tokens =
+      TokenStore::Open(security.auth_tokens_file, security.reload_period, *parts.security_metrics);
+  if (!tokens.ok()) return tokens.status();
+  parts.tokens = *std::move(tokens);
+  return absl::OkStatus();
+}
 
 absl::Status StartEngines(const ServerOptions& options, Parts& parts) {
   absl::StatusOr<Engines> engines = CreateEngines(options.engine);
@@ -154,7 +183,9 @@ absl::Status StartMetricsServer(const ServerOptions& options, Parts& parts) {
   if (address.empty()) return absl::OkStatus();
   parts.hardware = std::make_unique<HardwareTelemetry>(ToHardwareOptions(options, parts));
   absl::StatusOr<std::unique_ptr<MetricsServer>> server = MetricsServer::Start(
-      address, {parts.metrics->collectable(), parts.hardware->collectable(), CreateProcessMetrics()}, parts.state);
+      address,
+      {parts.metrics->collectable(), parts.security_metrics, parts.hardware->collectable(), CreateProcessMetrics()},
+      parts.state);
   if (!server.ok()) return server.status();
   parts.metrics_server = *std::move(server);
   LogInfo("metrics",
@@ -164,16 +195,20 @@ absl::Status StartMetricsServer(const ServerOptions& options, Parts& parts) {
 
 absl::Status StartRpc(const ServerOptions& options, Parts& parts) {
   absl::StatusOr<std::unique_ptr<RpcServer>> rpc =
-      RpcServer::Start(ToRpcOptions(options), parts.facts, parts.engines.front()->backend().info().dtypes,
+      RpcServer::Start(ToRpcOptions(options, parts), parts.facts, parts.engines.front()->backend().info().dtypes,
                        *parts.scheduler, *parts.metrics, SteadyClock());
   if (!rpc.ok()) return rpc.status();
   parts.rpc = *std::move(rpc);
-  for (const std::string& address : parts.rpc->addresses()) LogInfo("listening", {{"address", address}});
+  for (const std::string& address : parts.rpc->addresses()) {
+    const bool tls = parts.tls != nullptr && !absl::StartsWith(address, "unix:");
+    LogInfo("listening", {{"address", address}, {"tls", tls}, {"tokens", parts.tokens != nullptr}});
+  }
+  if (!parts.rpc->health_address().empty()) LogInfo("health", {{"address", parts.rpc->health_address()}});
   return absl::OkStatus();
 }
 
 absl::Status Start(const ServerOptions& options, Parts& parts) {
-  for (auto* step : {StartEngines, StartScheduler, StartMetricsServer, StartRpc}) {
+  for (auto* step : {StartSecurity, StartEngines, StartScheduler, StartMetricsServer, StartRpc}) {
     absl::Status status = step(options, parts);
     if (!status.ok()) return status;
   }

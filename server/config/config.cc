@@ -5,25 +5,27 @@
 #include <utility>
 
 #include "absl/flags/flag.h"
-#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/string_view.h"
+#include "kernels/cpu/cpu_info.h"
+#include "server/config/flag_checks.h"
 #include "server/engine/passthrough.h"
 
 using flashcore::ServerOptions;
 
 ABSL_FLAG(std::vector<std::string>, listen, ServerOptions().listen_addresses,
           "TCP addresses to serve gRPC on, comma-separated host:port, IPv6 hosts in brackets. Port 0: the kernel "
-          "chooses, the log says which. There is no authentication: leave loopback only for a network you trust. "
-          "Empty: none, then --unix_socket is needed");
+          "chooses, the log says which. Addresses that other machines can reach need --tls_cert or --insecure. Empty: "
+          "none, then --unix_socket is needed");
 ABSL_FLAG(std::string, unix_socket, ServerOptions().unix_socket,
           "Path of a Unix socket to serve gRPC on as well, the fastest way for clients of this machine; at most 107 "
           "bytes. Empty: none");
 ABSL_FLAG(std::string, metrics_address, ServerOptions().metrics_address,
           "host:port of the Prometheus endpoint, http://host:port/metrics; the host an IPv4 address or localhost, port "
-          "0 as in --listen. Empty: none");
+          "0 as in --listen. Always plaintext and open to whoever reaches it, as Prometheus expects: it tells how much "
+          "there is to do and on what hardware, and nothing of tensors, tokens or keys. Empty: none");
 
 ABSL_FLAG(absl::Duration, sample_period, ServerOptions().sample_period,
           "How often the utilisation of the GPU, or of the CPUs, is sampled for the metrics, 100ms to 1m");
@@ -78,6 +80,16 @@ ABSL_FLAG(
     absl::Duration, max_queue_delay, absl::Nanoseconds(ServerOptions().scheduler.max_queue_delay_ns),
     "How long a free lane waits for more requests to share a launch, 0s to 1s. 0s: not at all; batches still form "
     "while all lanes are busy");
+ABSL_FLAG(absl::Duration, max_backlog, absl::Nanoseconds(ServerOptions().scheduler.max_backlog_ns),
+          "Longest that all admitted requests together may take to compute, at the measured rate, 0s to 1m; above it "
+          "they are "
+          "turned away with RESOURCE_EXHAUSTED, so that those that get in are answered within about this time. Low "
+          "priorities "
+          "may fill half of it. 0s: however long, up to --max_queue_length");
+ABSL_FLAG(absl::Duration, lane_poll, absl::Nanoseconds(ServerOptions().scheduler.lane_poll_ns),
+          "How long a lane of a GPU looks out for the next request, and for the end of its batch, before it sleeps, 0s "
+          "to 100ms: saves the two wake-ups, some 50us each, for up to two CPUs per GPU that do nothing else while "
+          "requests come in. Only with 8 CPUs or more; use 0s, never, where the CPU time of the server has a quota");
 ABSL_FLAG(int64_t, max_stream_in_flight, ServerOptions().max_stream_in_flight,
           "Unanswered requests of one AttendStream, 1 to 4096; at that many the server stops reading from the stream");
 ABSL_FLAG(int64_t, max_concurrent_streams, ServerOptions().max_concurrent_streams,
@@ -89,7 +101,9 @@ ABSL_FLAG(int64_t, grpc_memory_bytes, ServerOptions().grpc_memory_bytes,
 ABSL_FLAG(absl::Duration, drain_timeout, ServerOptions().drain_timeout,
           "After SIGTERM, how long accepted calls may take to finish, 0s to 1h, e.g. 30s; after that the process ends "
           "with status 1");
-ABSL_FLAG(bool, reflection, ServerOptions().reflection, "Serve gRPC reflection, which tools like grpcurl need");
+ABSL_FLAG(bool, reflection, ServerOptions().reflection,
+          "Serve gRPC reflection, which tools like grpcurl need: the protocol, which is public. With "
+          "--auth_tokens_file it needs a token as all else");
 ABSL_FLAG(int64_t, slow_log_ms, ServerOptions().slow_log_ms,
           "Log requests that take this many milliseconds or longer, 0 to 3600000, one line each with the time of every "
           "stage and the caller's traceparent; 10 lines a second at most. 0: none");
@@ -103,6 +117,8 @@ constexpr int kMaxCpuThreads = 1024;
 constexpr int kMaxDeviceOrdinal = 63;
 constexpr double kFlopsPerGflop = 1e9;
 constexpr int64_t kGreatestBatchGflop = 1'000'000'000;
+constexpr int kLeastCpusToPoll = 8;
+constexpr absl::Duration kGreatestBacklog = absl::Minutes(1);
 constexpr int64_t kMaxQueueLength = int64_t{1} << 20;
 constexpr int64_t kLeastMessageBytes = int64_t{1} << 10;
 constexpr int64_t kGreatestMessageBytes = std::numeric_limits<int32_t>::max();  // gRPC's limit is an int.
@@ -110,7 +126,6 @@ constexpr int64_t kLeastStagingBytes = int64_t{1} << 20;
 constexpr int64_t kGreatestMemoryBytes = int64_t{1} << 42;
 constexpr int64_t kGreatestStreamInFlight = 4096;
 constexpr int64_t kGreatestConcurrentStreams = 65536;
-constexpr int kGreatestPort = 65535;
 constexpr int64_t kGreatestSlowLogMs = 3'600'000;
 constexpr size_t kGreatestSocketPath = 107;  // sockaddr_un::sun_path less its terminator.
 constexpr absl::Duration kGreatestDrainTimeout = absl::Hours(1);
@@ -122,11 +137,6 @@ constexpr absl::string_view kBackends[] = {"auto", "cpu", "cuda", "reference"};
 // A batch must hold any message's tensors and its answer's: batch >= message * 5 / 2.
 constexpr int64_t kBatchPerMessageNumerator = 5;
 constexpr int64_t kBatchPerMessageDenominator = 2;
-
-template <typename... Parts>
-absl::Status BadFlag(absl::string_view flag, const Parts&... parts) {
-  return absl::InvalidArgumentError(absl::StrCat("--", flag, ": ", parts...));
-}
 
 struct Range {
   absl::string_view flag;
@@ -169,23 +179,6 @@ absl::Status CheckBatchHoldsMessage(const ServerOptions& options) {
                  least, ": a request that gets in might not be computable");
 }
 
-bool IsPort(absl::string_view text) {
-  int port = 0;
-  return absl::SimpleAtoi(text, &port) && port >= 0 && port <= kGreatestPort;
-}
-
-// Whether the host exists is for bind to say; this catches what is not host:port at all.
-absl::Status CheckAddress(absl::string_view flag, absl::string_view address) {
-  const size_t colon = address.rfind(':');
-  const absl::string_view host = address.substr(0, colon == absl::string_view::npos ? 0 : colon);
-  const bool bracketed = absl::StartsWith(host, "[") && absl::EndsWith(host, "]");
-  if (host.empty() || (absl::StrContains(host, ":") && !bracketed) || !IsPort(address.substr(colon + 1))) {
-    return BadFlag(flag, "'", address, "' is not host:port, with a port from 0 to ", kGreatestPort,
-                   " and an IPv6 host in brackets");
-  }
-  return absl::OkStatus();
-}
-
 absl::Status CheckAddresses(const ServerOptions& options) {
   if (options.listen_addresses.empty() && options.unix_socket.empty()) {
     return BadFlag("listen", "is empty, and so is --unix_socket: nobody could call");
@@ -211,14 +204,6 @@ absl::Status CheckBackend(const ServerOptions& server_options) {
   const auto* const end = std::end(kBackends);
   if (std::find(std::begin(kBackends), end, options.backend) != end) return absl::OkStatus();
   return BadFlag("backend", "'", options.backend, "' is not one of ", absl::StrJoin(kBackends, ", "));
-}
-
-absl::Status CheckDuration(absl::string_view flag, absl::Duration value, absl::Duration least,
-                           absl::Duration greatest) {
-  if (value >= least && value <= greatest) return absl::OkStatus();
-  return BadFlag(flag, absl::FormatDuration(value), " is not from ",
-                 least == absl::ZeroDuration() ? "0s" : absl::FormatDuration(least), " to ",
-                 absl::FormatDuration(greatest));
 }
 
 absl::Status CheckTelemetry(const ServerOptions& options) {
@@ -256,23 +241,32 @@ absl::StatusOr<EngineOptions> EngineOptionsFromFlags() {
                                    .num_threads = absl::GetFlag(FLAGS_cpu_threads)},
                        .devices = *std::move(devices),
                        .arena_bytes = absl::GetFlag(FLAGS_staging_bytes),
-                       .max_batch_bytes = absl::GetFlag(FLAGS_max_batch_bytes)};
+                       .max_batch_bytes = absl::GetFlag(FLAGS_max_batch_bytes),
+                       .lane_poll_ns = LanePollNs(absl::GetFlag(FLAGS_lane_poll), cpu::AllowedCpus())};
 }
 
-// The two that are checked here are so because what they become is not what was given.
+// Those that are checked here are so because what they become is not what was given.
 absl::StatusOr<SchedulerOptions> SchedulerOptionsFromFlags() {
   const int64_t gflop = absl::GetFlag(FLAGS_max_batch_gflop);
   const absl::Duration delay = absl::GetFlag(FLAGS_max_queue_delay);
   absl::Status status = CheckRange({"max_batch_gflop", gflop, 0, kGreatestBatchGflop});
   if (status.ok())
     status = CheckDuration("max_queue_delay", delay, absl::ZeroDuration(), absl::Nanoseconds(kMaxQueueDelayNs));
+  if (status.ok())
+    status = CheckDuration("max_backlog", absl::GetFlag(FLAGS_max_backlog), absl::ZeroDuration(), kGreatestBacklog);
+  if (status.ok()) {
+    status = CheckDuration("lane_poll", absl::GetFlag(FLAGS_lane_poll), absl::ZeroDuration(),
+                           absl::Nanoseconds(kMaxLanePollNs));
+  }
   if (!status.ok()) return status;
   return SchedulerOptions{.max_queue_length = absl::GetFlag(FLAGS_max_queue_length),
                           .lanes = absl::GetFlag(FLAGS_lanes),
                           .max_batch_requests = absl::GetFlag(FLAGS_max_batch_requests),
                           .max_batch_bytes = absl::GetFlag(FLAGS_max_batch_bytes),
                           .max_batch_flops = static_cast<double>(gflop) * kFlopsPerGflop,
-                          .max_queue_delay_ns = absl::ToInt64Nanoseconds(delay)};
+                          .max_queue_delay_ns = absl::ToInt64Nanoseconds(delay),
+                          .max_backlog_ns = absl::ToInt64Nanoseconds(absl::GetFlag(FLAGS_max_backlog)),
+                          .lane_poll_ns = LanePollNs(absl::GetFlag(FLAGS_lane_poll), cpu::AllowedCpus())};
 }
 
 absl::Status ReadLogFlags(ServerOptions& options) {
@@ -296,7 +290,12 @@ absl::Status ValidateServerOptions(const ServerOptions& options) {
   if (status.ok())
     status = CheckDuration("drain_timeout", options.drain_timeout, absl::ZeroDuration(), kGreatestDrainTimeout);
   if (status.ok()) status = CheckTelemetry(options);
+  if (status.ok()) status = ValidateSecurityOptions(options.security, options.listen_addresses);
   return status;
+}
+
+int64_t LanePollNs(absl::Duration requested, int cpus) {
+  return cpus < kLeastCpusToPoll ? 0 : absl::ToInt64Nanoseconds(requested);
 }
 
 absl::StatusOr<ServerOptions> ServerOptionsFromFlags() {
@@ -320,6 +319,7 @@ absl::StatusOr<ServerOptions> ServerOptionsFromFlags() {
   options.drain_timeout = absl::GetFlag(FLAGS_drain_timeout);
   options.reflection = absl::GetFlag(FLAGS_reflection);
   options.slow_log_ms = absl::GetFlag(FLAGS_slow_log_ms);
+  options.security = SecurityOptionsFromFlags();
   absl::Status status = ReadLogFlags(options);
   if (status.ok()) status = ValidateServerOptions(options);
   if (!status.ok()) return status;

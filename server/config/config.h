@@ -1,8 +1,8 @@
 // The server's configuration: a plain struct, and the flags that fill it.
 //
-// Every knob is an Abseil flag, defined once in config.cc; its default is the one written here or in the struct it goes
-// to, its bounds and help are there. `--help` lists them, `--flagfile=path` reads them from a file, one per line.
-// Names have underscores: Abseil does not take dashes for them.
+// Every knob is an Abseil flag, defined once, in config.cc or security_options.cc; its default is the one written here
+// or in the struct it goes to, its bounds and help are there. `--help` lists them, `--flagfile=path` reads them from a
+// file, one per line. Names have underscores: Abseil does not take dashes for them.
 //
 // How the bounds nest, checked at start:
 //   max_message_bytes * 2.5 <= max_batch_bytes <= staging_bytes       max_message_bytes <= grpc_memory_bytes
@@ -18,6 +18,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "server/config/security_options.h"
 #include "server/engine/engine.h"
 #include "server/scheduler/scheduler.h"
 #include "server/telemetry/logging.h"
@@ -25,8 +26,8 @@
 namespace flashcore {
 
 struct ServerOptions {
-  // TCP addresses, "host:port", IPv6 hosts in brackets; port 0: the kernel chooses. Loopback unless told otherwise, as
-  // there is no authentication. --listen
+  // TCP addresses, "host:port", IPv6 hosts in brackets; port 0: the kernel chooses. Loopback unless told otherwise.
+  // --listen
   std::vector<std::string> listen_addresses = {"127.0.0.1:50051"};
   // Path of a Unix socket to listen on as well; empty: none. --unix_socket
   std::string unix_socket;
@@ -44,8 +45,9 @@ struct ServerOptions {
                           .max_batch_bytes = SchedulerOptions().max_batch_bytes};
   // Whether engine.backend may be kPassthroughBackend. --allow_passthrough
   bool allow_passthrough = false;
-  // --max_queue_length, --lanes, --max_batch_requests, --max_batch_bytes, --max_batch_gflop, --max_queue_delay.
-  SchedulerOptions scheduler;
+  // --max_queue_length, --lanes, --max_batch_requests, --max_batch_bytes, --max_batch_gflop, --max_queue_delay,
+  // --max_backlog, --lane_poll (and so engine.lane_poll_ns).
+  SchedulerOptions scheduler = {.lane_poll_ns = 2'000'000};
 
   // Largest message that gRPC accepts. --max_message_bytes
   int64_t max_message_bytes = int64_t{256} << 20;
@@ -66,7 +68,12 @@ struct ServerOptions {
   // --log_level, --log_format
   LogLevel log_level = LogLevel::kInfo;
   LogFormat log_format = LogFormat::kText;
+
+  SecurityOptions security;
 };
+
+// What becomes of --lane_poll on a machine with so many CPUs: 0 if they are few.
+int64_t LanePollNs(absl::Duration requested, int cpus);
 
 // INVALID_ARGUMENT names the flag and what would be right.
 absl::Status ValidateServerOptions(const ServerOptions& options);

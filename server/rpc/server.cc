@@ -1,32 +1,26 @@
 #include "server/rpc/server.h"
 
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
+#include <grpcpp/generic/async_generic_service.h>
 #include <grpcpp/grpcpp.h>
 #include <grpcpp/health_check_service_interface.h>
-#include <grpcpp/resource_quota.h>
 
-#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "server/rpc/attention_service.h"
 #include "server/rpc/buffer_memory.h"
+#include "server/rpc/builder_options.h"
+#include "server/rpc/credentials.h"
 #include "server/rpc/request_check.h"
 #include "server/rpc/wire_types.h"
 
 namespace flashcore {
 namespace {
 
-// A client that has gone without a word is noticed after the sum of the two, and its calls are cancelled.
-constexpr int kKeepaliveTimeMs = 60'000;
-constexpr int kKeepaliveTimeoutMs = 20'000;
-// Clients may ping this often, also between calls, before they are told to calm down.
-constexpr int kMinClientPingIntervalMs = 10'000;
 // At the end, for last bytes to leave; what is then still there is cancelled, such as health watchers, which never end
 // by themselves.
 constexpr absl::Duration kCancelGrace = absl::Milliseconds(100);
-// Threads of the one service that uses gRPC's synchronous API, reflection.
-constexpr int kMaxSyncPollers = 2;
 constexpr int64_t kNsPerMs = 1'000'000;
 
 v1::GetServerInfoResponse Describe(const RpcOptions& options, const ServerFacts& facts,
@@ -51,46 +45,17 @@ v1::GetServerInfoResponse Describe(const RpcOptions& options, const ServerFacts&
   return info;
 }
 
-void SetBounds(const RpcOptions& options, grpc::ServerBuilder& builder) {
-  const auto max_message_bytes = static_cast<int>(options.max_message_bytes);
-  builder.SetMaxReceiveMessageSize(max_message_bytes);
-  // Answers are bounded by what they answer.
-  builder.SetMaxSendMessageSize(-1);
-  grpc::ResourceQuota quota("flashcore");
-  quota.Resize(static_cast<size_t>(options.grpc_memory_bytes));
-  builder.SetResourceQuota(quota);
-  builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, static_cast<int>(options.max_concurrent_streams));
-  builder.SetSyncServerOption(grpc::ServerBuilder::NUM_CQS, 1);
-  builder.SetSyncServerOption(grpc::ServerBuilder::MAX_POLLERS, kMaxSyncPollers);
-  // gRPC inflates a compressed message before it checks the size, so that a small one could fill the memory. Floats
-  // hardly compress anyway.
-  builder.SetCompressionAlgorithmSupportStatus(GRPC_COMPRESS_DEFLATE, false);
-  builder.SetCompressionAlgorithmSupportStatus(GRPC_COMPRESS_GZIP, false);
-}
-
-void SetConnectionHabits(grpc::ServerBuilder& builder) {
-  // Otherwise a second server on the same port would silently take half of the connections.
-  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
-  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveTimeMs);
-  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveTimeoutMs);
-  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
-  builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, kMinClientPingIntervalMs);
-}
-
-// Takes reflection out of one server: once its library is there, every server of the process gets it.
-class WithoutReflection final : public grpc::ServerBuilderOption {
- public:
-  void UpdateArguments(grpc::ChannelArguments* /*arguments*/) override {}
-  void UpdatePlugins(std::vector<std::unique_ptr<grpc::ServerBuilderPlugin>>* plugins) override {
-    const std::string name = grpc::reflection::ProtoServerReflectionPlugin().name();
-    const auto is_reflection = [&name](const auto& plugin) { return plugin->name() == name; };
-    plugins->erase(std::remove_if(plugins->begin(), plugins->end(), is_reflection), plugins->end());
-  }
-};
-
 // `address` with the port that was bound.
 std::string BoundAddress(const std::string& address, int port) {
   return absl::StrCat(address.substr(0, address.rfind(':')), ":", port);
+}
+
+absl::Status CannotListen(absl::string_view what) {
+  return absl::UnavailableError(absl::StrCat("cannot listen on ", what, "; gRPC's own log line above says why"));
+}
+
+void SetServing(grpc::Server& server) {
+  server.GetHealthCheckService()->SetServingStatus(v1::AttentionService::service_full_name(), true);
 }
 
 class GrpcServer final : public RpcServer {
@@ -103,9 +68,11 @@ class GrpcServer final : public RpcServer {
   ~GrpcServer() override;
 
   absl::Status Listen(const RpcOptions& options);
+  absl::Status ListenForProbes(const RpcOptions& options);
 
   const std::vector<std::string>& addresses() const override { return addresses_; }
-  void StopServing() override { server_->GetHealthCheckService()->Shutdown(); }
+  const std::string& health_address() const override { return health_address_; }
+  void StopServing() override;
   void StartDrain() override;
   bool WaitForCalls(absl::Duration timeout) override { return service_.calls().WaitIdle(timeout); }
 
@@ -114,7 +81,12 @@ class GrpcServer final : public RpcServer {
   SlowLog slow_log_;
   AttentionService service_;
   std::vector<std::string> addresses_;
+  std::string health_address_;
+  std::vector<std::shared_ptr<grpc::ServerCredentials>> credentials_;  // Of server_'s TCP ports.
   std::unique_ptr<grpc::Server> server_;
+  // UNIMPLEMENTED to all; gRPC would not start a server whose only service is the one for health.
+  grpc::CallbackGenericService nothing_else_;
+  std::unique_ptr<grpc::Server> health_server_;  // None if not asked for.
 };
 
 absl::Status GrpcServer::Listen(const RpcOptions& options) {
@@ -123,27 +95,48 @@ absl::Status GrpcServer::Listen(const RpcOptions& options) {
   grpc::EnableDefaultHealthCheckService(true);
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
   grpc::ServerBuilder builder;
-  if (!options.reflection) builder.SetOption(std::make_unique<WithoutReflection>());
+  if (!options.reflection) RemoveReflection(builder);
   SetBounds(options, builder);
-  SetConnectionHabits(builder);
+  SetConnectionHabits(options, builder);
   std::vector<int> ports(options.listen_addresses.size());
   for (size_t i = 0; i < ports.size(); ++i) {
-    builder.AddListeningPort(options.listen_addresses[i], grpc::InsecureServerCredentials(), &ports[i]);
+    credentials_.push_back(MakeServerCredentials(options.tls, options.tokens));
+    builder.AddListeningPort(options.listen_addresses[i], credentials_.back(), &ports[i]);
   }
   if (!options.unix_socket.empty()) {
-    builder.AddListeningPort(absl::StrCat("unix:", options.unix_socket), grpc::InsecureServerCredentials());
+    builder.AddListeningPort(absl::StrCat("unix:", options.unix_socket),
+                             MakeServerCredentials(/*tls=*/nullptr, options.tokens));
   }
   builder.RegisterService(&service_);
   server_ = builder.BuildAndStart();
-  if (server_ == nullptr) {
-    return absl::UnavailableError("cannot listen on every address asked for; gRPC's own log line above says why");
-  }
+  if (server_ == nullptr) return CannotListen("every address asked for");
   for (size_t i = 0; i < ports.size(); ++i) {
     addresses_.push_back(BoundAddress(options.listen_addresses[i], ports[i]));
   }
   if (!options.unix_socket.empty()) addresses_.push_back(absl::StrCat("unix:", options.unix_socket));
-  server_->GetHealthCheckService()->SetServingStatus(v1::AttentionService::service_full_name(), true);
+  SetServing(*server_);
   return absl::OkStatus();
+}
+
+absl::Status GrpcServer::ListenForProbes(const RpcOptions& options) {
+  if (options.health_listen.empty()) return absl::OkStatus();
+  grpc::ServerBuilder builder;
+  RemoveReflection(builder);
+  SetProbeBounds(builder);
+  SetConnectionHabits(options, builder);
+  builder.RegisterCallbackGenericService(&nothing_else_);
+  int port = 0;
+  builder.AddListeningPort(options.health_listen, MakeServerCredentials(/*tls=*/nullptr, /*tokens=*/nullptr), &port);
+  health_server_ = builder.BuildAndStart();
+  if (health_server_ == nullptr) return CannotListen("--health_listen");
+  health_address_ = BoundAddress(options.health_listen, port);
+  SetServing(*health_server_);
+  return absl::OkStatus();
+}
+
+void GrpcServer::StopServing() {
+  server_->GetHealthCheckService()->Shutdown();
+  if (health_server_ != nullptr) health_server_->GetHealthCheckService()->Shutdown();
 }
 
 void GrpcServer::StartDrain() {
@@ -154,9 +147,11 @@ void GrpcServer::StartDrain() {
 }
 
 GrpcServer::~GrpcServer() {
-  if (server_ == nullptr) return;
-  server_->Shutdown(absl::ToChronoTime(absl::Now() + kCancelGrace));
-  server_->Wait();
+  for (grpc::Server* const server : {server_.get(), health_server_.get()}) {
+    if (server == nullptr) continue;
+    server->Shutdown(absl::ToChronoTime(absl::Now() + kCancelGrace));
+    server->Wait();
+  }
 }
 
 }  // namespace
@@ -167,6 +162,7 @@ absl::StatusOr<std::unique_ptr<RpcServer>> RpcServer::Start(const RpcOptions& op
   auto server = std::make_unique<GrpcServer>(scheduler, metrics, clock, options.slow_log_ms * kNsPerMs,
                                              Describe(options, facts, dtypes));
   if (absl::Status status = server->Listen(options); !status.ok()) return status;
+  if (absl::Status status = server->ListenForProbes(options); !status.ok()) return status;
   return server;
 }
 

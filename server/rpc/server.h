@@ -13,6 +13,8 @@
 #include "absl/time/time.h"
 #include "kernels/attention.h"
 #include "server/scheduler/scheduler.h"
+#include "server/security/tls_store.h"
+#include "server/security/token_store.h"
 #include "server/telemetry/clock.h"
 #include "server/telemetry/metrics.h"
 
@@ -29,6 +31,15 @@ struct RpcOptions {
   int64_t max_concurrent_streams = 0;
   int64_t grpc_memory_bytes = 0;
   bool reflection = true;
+  // What TCP connections show and ask for; nullptr: plaintext. Outlives the server.
+  const TlsStore* tls = nullptr;
+  // What calls must carry, of whatever connection; nullptr: nothing. Outlives the server.
+  const TokenStore* tokens = nullptr;
+  // "host:port" where only the health service answers, in plaintext and to everybody; empty: none.
+  std::string health_listen;
+  // When the clients of a connection are asked to make a new one, and how long their calls may then go on; zero: never.
+  absl::Duration max_connection_age = absl::ZeroDuration();
+  absl::Duration max_connection_age_grace = absl::ZeroDuration();
   // Requests that take this long or longer are logged; 0: none.
   int64_t slow_log_ms = 0;
 };
@@ -48,6 +59,8 @@ class RpcServer {
 
   // As bound, for clients: "127.0.0.1:41234", "unix:/run/flashcore.sock".
   virtual const std::vector<std::string>& addresses() const = 0;
+  // The same of health_listen; empty if there is none.
+  virtual const std::string& health_address() const = 0;
 
   // From here on the health service says NOT_SERVING, for "" and for "flashcore.v1.AttentionService". For good.
   virtual void StopServing() = 0;

@@ -4,37 +4,17 @@
 #include <utility>
 #include <vector>
 
-#include "absl/flags/commandlineflag.h"
-#include "absl/flags/reflection.h"
-#include "absl/strings/string_view.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/server/config/scoped_flags.h"
 
 namespace flashcore {
 namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using testing::ScopedFlags;
 using ::testing::StartsWith;
-
-// Sets flags as the command line would, and puts them back.
-class ScopedFlags {
- public:
-  void Set(absl::string_view name, absl::string_view value) {
-    absl::CommandLineFlag* const flag = absl::FindCommandLineFlag(name);
-    ASSERT_NE(flag, nullptr) << name;
-    saved_.emplace_back(flag, flag->CurrentValue());
-    std::string error;
-    ASSERT_TRUE(flag->ParseFrom(value, &error)) << name << ": " << error;
-  }
-  ~ScopedFlags() {
-    std::string error;
-    for (const auto& [flag, value] : saved_) EXPECT_TRUE(flag->ParseFrom(value, &error)) << error;
-  }
-
- private:
-  std::vector<std::pair<absl::CommandLineFlag*, std::string>> saved_;
-};
 
 TEST(ConfigTest, DefaultsAreValidAndTheStructs) {
   const absl::StatusOr<ServerOptions> options = ServerOptionsFromFlags();
@@ -74,6 +54,7 @@ TEST(ConfigTest, EveryFlagArrives) {
                                                         {"drain_timeout", "1m30s"},
                                                         {"reflection", "false"},
                                                         {"slow_log_ms", "250"},
+                                                        {"insecure", "true"},
                                                         {"log_level", "error"},
                                                         {"log_format", "json"}};
   for (const auto& [name, value] : values) flags.Set(name, value);
