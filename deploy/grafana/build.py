@@ -23,7 +23,7 @@ def overview():
         grafana.variable("datasource", "Data source", "datasource", query="prometheus", current={}, refresh=1),
         grafana.variable("instance", "Instance", "query", datasource=grafana.DATASOURCE, refresh=2, sort=1, multi=True,
                          includeAll=True, allValue=".+", current={"text": "All", "value": "$__all"},
-                         regex="", definition=INSTANCES, query={"query": INSTANCES, "refId": "instances"}),
+                         regex="", query={"query": INSTANCES, "refId": "instances"}),
     ]
     links = [{"type": "link", "title": "Runbook", "icon": "doc", "url": runbook.URL, "targetBlank": True,
               "tooltip": "What each alert means and what to do"}]

@@ -39,11 +39,12 @@ def state_mappings(states):
 
 
 def panel(kind, title, description, width, queries, unit, height=8, options=None, custom=None, overrides=(), **defaults):
-    """Any panel with queries. `defaults`: more of fieldConfig.defaults, such as min, max, thresholds, mappings."""
+    """Any panel with queries. `defaults`: more of fieldConfig.defaults, such as min, max, thresholds, mappings; None is none."""
     targets = [dict(target, refId=reference(index)) for index, target in enumerate(queries)]
+    given = {name: value for name, value in defaults.items() if value is not None}
     return {"type": kind, "title": title, "description": description, "datasource": DATASOURCE, "targets": targets,
             "gridPos": {"w": width, "h": height}, "options": options or {},
-            "fieldConfig": {"defaults": {"unit": unit, "custom": custom or {}, **defaults},
+            "fieldConfig": {"defaults": {"unit": unit, "custom": custom or {}, **given},
                             "overrides": list(overrides)}}
 
 

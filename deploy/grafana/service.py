@@ -143,11 +143,14 @@ def batching():
         lines("Work in a batch", "Floating-point operations. It bounds how long a batch makes those behind it wait.", 8,
               "short", query(mean("flashcore_batch_flops"), "mean"), *quantiles("flashcore_batch_flops", SELECTED)[1:],
               bound(f"max(flashcore_max_batch_flops{{{SELECTED}}})", "most")),
-        lines("Batches", "Launches per second, and how several devices share them.", 12, "ops",
+        lines("Batches", "Batches computed per second, and how several devices share them.", 8, "ops",
               query(f"sum(rate(flashcore_batches_total{{{SELECTED}}}{RATE}))", "all"),
               query(f"sum by (instance, device) (rate(flashcore_device_batches_total{{{SELECTED}}}{RATE}))",
                     "{{instance}} device {{device}}")),
-        lines("Requests in progress", "Admitted and not yet finished.", 12, "short",
+        lines("Kernel launches", "What really ran, per second, by kernel. More launches than batches: batches mix head_dims "
+              "or types. cuda/scalar beside faster ones: requests that the tensor cores cannot take, such as fp32.", 8, "ops",
+              query(f"sum by (kernel) (rate(flashcore_kernel_launches_total{{{SELECTED}}}{RATE}))", "{{kernel}}")),
+        lines("Requests in progress", "Admitted and not yet finished.", 8, "short",
               query(f"flashcore_requests_in_flight{{{SELECTED}}}", "{{instance}}")),
     ]
 

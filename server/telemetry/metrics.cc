@@ -170,7 +170,8 @@ void Metrics::Series::AddStages() {
 }
 
 void Metrics::Series::AddBatches() {
-  batches = &AddCounter(registry, "flashcore_batches_total", "Batches computed, one launch each.");
+  batches = &AddCounter(registry, "flashcore_batches_total",
+                        "Batches computed; each takes one launch, or a few where it mixes head_dims or types.");
   flops = &AddCounter(registry, "flashcore_flops_total",
                       "Floating-point operations computed: 4 * head_dim per visible query-key pair and query head.");
   batch_requests = &AddHistogram(registry, "flashcore_batch_requests", "Requests in a batch.",

@@ -56,7 +56,7 @@ struct CallRecord {
   int64_t bytes_out = 0;  // Tensor bytes sent.
 };
 
-// One launch.
+// One batch that was computed.
 struct BatchRecord {
   size_t device = 0;  // Its position in ServerFacts::devices.
   int64_t requests = 0;

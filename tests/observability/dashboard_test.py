@@ -2,6 +2,7 @@
 """The dashboards' JSON: up to date, well formed, and about series that the server has."""
 
 import itertools
+import json
 import re
 import subprocess
 import sys
@@ -17,6 +18,11 @@ UNSEEN = {"process_virtual_memory_bytes"}
 # Grafana shows a name that it does not know as the unit itself.
 GRAFANA_UNITS = {"Bps", "bool", "bytes", "celsius", "flops", "hertz", "joule", "none", "ops", "percentunit", "reqps", "s",
                  "short", "suffix: x", "watt"}
+
+
+# As queries and data sources name them: $instance, ${datasource}. Prometheus' own $labels are no part of a dashboard.
+VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+)[^}]*\})")
+BUILT_IN = {"__rate_interval", "__all"}
 
 
 def exported_series():
@@ -84,6 +90,23 @@ class DashboardTest(unittest.TestCase):
             references = [target["refId"] for target in panel["targets"]]
             self.assertTrue(references)
             self.assertEqual(len(references), len(set(references)))
+
+    def test_every_variable_is_defined(self):
+        for name, model in self.models.items():
+            defined = {variable["name"] for variable in model["templating"]["list"]}
+            text = json.dumps([model["panels"], model["templating"]])
+            used = {a or b for a, b in VARIABLE.findall(text)} - BUILT_IN
+            self.assertLessEqual(used, defined, name)
+            self.assertEqual(defined - used, set(), f"{name}: a choice that changes nothing")
+
+    def test_thresholds_rise_from_a_base(self):
+        for panel in self.each_panel():
+            thresholds = panel.get("fieldConfig", {}).get("defaults", {}).get("thresholds")
+            if thresholds is None:
+                continue
+            values = [step["value"] for step in thresholds["steps"]]
+            self.assertIsNone(values[0])
+            self.assertEqual(values[1:], sorted(set(values[1:])))
 
     def test_links_lead_to_dashboards_that_exist(self):
         known = {"/d/" + model["uid"] for model in self.models.values()}
