@@ -16,15 +16,15 @@ struct ChannelSecurity {
   // Encrypt, and refuse a server whose certificate is not right. Without it: plain text, to this machine only.
   bool tls = false;
   // PEM file of the authorities that may have signed the server's certificate. Empty: those that the system trusts.
-  std::string tls_ca;
+  std::string tls_ca = {};
   // PEM files of the client's certificate (with its chain, leaf first) and key, for servers that ask for one: both, or
   // neither.
-  std::string tls_cert;
-  std::string tls_key;
+  std::string tls_cert = {};
+  std::string tls_key = {};
   // The name that the server's certificate must carry. Empty: the target's host.
-  std::string tls_server_name;
+  std::string tls_server_name = {};
   // File with one bearer token, sent as `authorization` with every call. Empty: none.
-  std::string auth_token_file;
+  std::string auth_token_file = {};
   // Allow plain text to another machine: whoever is on the way can read and change the tensors, and take the token.
   // With TLS it allows nothing more.
   bool insecure = false;

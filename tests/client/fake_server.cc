@@ -103,7 +103,8 @@ class FakeServer::Service final : public v1::AttentionService::Service {
   const Twist twist_;
 };
 
-FakeServer::FakeServer(Twist twist, const std::string& unix_path)
+FakeServer::FakeServer(Twist twist, const std::string& unix_path,
+                       const std::shared_ptr<grpc::ServerCredentials>& credentials)
     : service_(std::make_unique<Service>(std::move(twist))) {
   // Never undone: gRPC would otherwise shut down with each server, which can take it 10 seconds.
   grpc_init();
@@ -111,7 +112,7 @@ FakeServer::FakeServer(Twist twist, const std::string& unix_path)
   grpc::ServerBuilder builder;
   int port = 0;
   const std::string address = unix_path.empty() ? "127.0.0.1:0" : absl::StrCat("unix:", unix_path);
-  builder.AddListeningPort(address, grpc::InsecureServerCredentials(), &port);
+  builder.AddListeningPort(address, credentials, &port);
   builder.SetMaxReceiveMessageSize(-1);
   builder.RegisterService(service_.get());
   server_ = builder.BuildAndStart();

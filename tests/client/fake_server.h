@@ -2,6 +2,7 @@
 #ifndef FLASHCORE_TESTS_CLIENT_FAKE_SERVER_H_
 #define FLASHCORE_TESTS_CLIENT_FAKE_SERVER_H_
 
+#include <grpcpp/security/server_credentials.h>
 #include <grpcpp/server.h>
 
 #include <functional>
@@ -18,8 +19,10 @@ class FakeServer {
   // returns an error instead. Called on gRPC's threads, several at once.
   using Twist = std::function<grpc::Status(grpc::ServerContext&, const v1::AttendRequest&, v1::AttendResponse&)>;
 
-  // Listens on a port that the kernel chooses, or on `unix_path` if it is not empty. Serving from the start.
-  explicit FakeServer(Twist twist = nullptr, const std::string& unix_path = "");
+  // Listens on a port that the kernel chooses, or on `unix_path` if it is not empty: in plain text unless `credentials`
+  // say otherwise. Serving from the start.
+  explicit FakeServer(Twist twist = nullptr, const std::string& unix_path = "",
+                      const std::shared_ptr<grpc::ServerCredentials>& credentials = grpc::InsecureServerCredentials());
   // Cancels what is under way.
   ~FakeServer();
   FakeServer(const FakeServer&) = delete;

@@ -1,14 +1,12 @@
 // flashcore_health as a container's probe starts it, against a server in this process.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sys/wait.h>
 
-#include <array>
-#include <cstdio>
 #include <string>
 
 #include "absl/strings/str_cat.h"
 #include "tests/client/fake_server.h"
+#include "tests/client/shell.h"
 
 namespace flashcore {
 namespace {
@@ -16,20 +14,7 @@ namespace {
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
-struct Outcome {
-  int exit_code = -1;
-  std::string output;  // Both streams.
-};
-
-Outcome Health(const std::string& flags) {
-  Outcome outcome;
-  FILE* const pipe = popen(absl::StrCat(FLASHCORE_HEALTH, " ", flags, " 2>&1").c_str(), "r");
-  std::array<char, 4096> chunk{};
-  for (size_t n = 0; (n = fread(chunk.data(), 1, chunk.size(), pipe)) > 0;) outcome.output.append(chunk.data(), n);
-  const int status = pclose(pipe);
-  outcome.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-  return outcome;
-}
+Outcome Health(const std::string& flags) { return Shell(absl::StrCat(FLASHCORE_HEALTH, " ", flags)); }
 
 TEST(HealthToolTest, SaysNothingOfAServingServer) {
   const FakeServer server;

@@ -1,7 +1,6 @@
 // Both tools as a user starts them, against a server in this process: what they print and how they exit.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sys/wait.h>
 
 #include <algorithm>
 #include <array>
@@ -21,6 +20,7 @@
 #include "client/attend/npy.h"
 #include "client/tensor.h"
 #include "tests/client/fake_server.h"
+#include "tests/client/shell.h"
 
 namespace flashcore {
 namespace {
@@ -28,21 +28,6 @@ namespace {
 using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::Not;
-
-struct Outcome {
-  int exit_code = -1;
-  std::string output;  // Both streams.
-};
-
-Outcome Shell(const std::string& command) {
-  Outcome outcome;
-  FILE* const pipe = popen(absl::StrCat(command, " 2>&1").c_str(), "r");
-  std::array<char, 4096> chunk{};
-  for (size_t n = 0; (n = fread(chunk.data(), 1, chunk.size(), pipe)) > 0;) outcome.output.append(chunk.data(), n);
-  const int status = pclose(pipe);
-  outcome.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-  return outcome;
-}
 
 // Whether the machine of a test has the CPU for a valid run is nothing that a test may depend on.
 constexpr char kAllowInvalid[] = " --allow_invalid ";
