@@ -3,9 +3,13 @@
 #include <cuda_runtime_api.h>
 
 #include <array>
+#include <atomic>
+#include <chrono>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <numeric>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -51,25 +55,36 @@ void OutputSpans(absl::Span<const AttentionProblem> batch, std::vector<HostSpan>
   }
 }
 
-// What crosses the bus for a batch, and the batch as the device sees it. Kept from batch to batch, so that a busy lane
-// takes nothing from the heap.
+size_t TotalBytes(const std::vector<HostSpan>& spans) {
+  return std::accumulate(spans.begin(), spans.end(), size_t{0},
+                         [](size_t sum, const HostSpan& span) { return sum + span.size_bytes; });
+}
+
+// What is copied over the bus for a batch, and the batch as the device sees it. Kept from batch to batch, so that a
+// busy lane takes nothing from the heap.
 struct BatchPlan {
   TransferPlan inputs;
   TransferPlan outputs;
+  bool inputs_in_place = false;  // Not copied, nor are they in the device arena.
+  bool outputs_in_place = false;
   std::vector<AttentionProblem> on_device;
   std::vector<HostSpan> spans;  // Scratch.
 
   void Prepare(absl::Span<const AttentionProblem> batch, std::byte* device_arena);
 
  private:
-  // The batch with its pointers moved to where the plans put the tensors.
+  // The batch with its pointers moved to where the plans put the tensors that are copied.
   void MoveToDevice(absl::Span<const AttentionProblem> batch, std::byte* device_arena);
 };
 
 void BatchPlan::Prepare(absl::Span<const AttentionProblem> batch, std::byte* device_arena) {
   InputSpans(batch, spans);
+  inputs_in_place = TotalBytes(spans) <= kInPlaceInputBytes;
+  if (inputs_in_place) spans.clear();
   PlanTransfers(spans, /*begin_bytes=*/0, inputs);
   OutputSpans(batch, spans);
+  outputs_in_place = TotalBytes(spans) <= kInPlaceOutputBytes;
+  if (outputs_in_place) spans.clear();
   PlanTransfers(spans, inputs.end_bytes, outputs);
   MoveToDevice(batch, device_arena);
 }
@@ -78,17 +93,26 @@ void BatchPlan::MoveToDevice(absl::Span<const AttentionProblem> batch, std::byte
   on_device.assign(batch.begin(), batch.end());
   for (size_t i = 0; i < on_device.size(); ++i) {
     AttentionProblem& moved = on_device[i];
-    const size_t* in = &inputs.device_offsets_bytes[i * kInputsPerProblem];
+    if (!inputs_in_place) {
+      const size_t* in = &inputs.device_offsets_bytes[i * kInputsPerProblem];
+      moved.q = device_arena + in[0];
+      moved.k = device_arena + in[1];
+      moved.v = device_arena + in[2];
+    }
+    if (outputs_in_place) continue;
     const size_t* out = &outputs.device_offsets_bytes[i * kOutputsPerProblem];
-    moved.q = device_arena + in[0];
-    moved.k = device_arena + in[1];
-    moved.v = device_arena + in[2];
     moved.o = device_arena + out[0];
     if (moved.lse != nullptr) moved.lse = reinterpret_cast<float*>(device_arena + out[1]);
   }
 }
 
-// The moments of a batch on its stream.
+// How one lane of an engine may poll.
+struct Polling {
+  const int64_t longest_ns;
+  std::atomic<bool> taken = false;  // By a lane.
+};
+
+// The moments of a batch on its stream. Of a batch with nothing to upload, or to download, that one is left out.
 enum Moment : uint8_t { kStarted, kUploaded, kComputed, kDownloaded };
 constexpr size_t kNumMoments = 4;
 
@@ -120,8 +144,8 @@ absl::StatusOr<LaneResources> CreateLaneResources(int device_ordinal, size_t are
 
 class CudaLane final : public Lane {
  public:
-  CudaLane(AttentionBackend& backend, int device_ordinal, LaneResources resources)
-      : backend_(backend), device_ordinal_(device_ordinal), resources_(std::move(resources)) {}
+  CudaLane(AttentionBackend& backend, int device_ordinal, LaneResources resources, Polling& polling)
+      : backend_(backend), device_ordinal_(device_ordinal), resources_(std::move(resources)), polling_(polling) {}
 
   absl::Status Run(absl::Span<const AttentionProblem> batch, StageTimes& times) override {
     if (!fault_.ok()) return fault_;
@@ -144,9 +168,26 @@ class CudaLane final : public Lane {
     }
     status = Enqueue();
     if (!status.ok()) return status;
-    status = cuda::ToStatus(cudaEventSynchronize(resources_.events[kDownloaded].get()), "waiting for a batch");
+    status = cuda::ToStatus(AwaitBatch(), "waiting for a batch");
     if (!status.ok()) return status;
     return ReadTimes(times);
+  }
+
+  Moment Uploaded() const { return plan_.inputs.transfers.empty() ? kStarted : kUploaded; }
+  Moment Downloaded() const { return plan_.outputs.transfers.empty() ? kComputed : kDownloaded; }
+
+  cudaError_t AwaitBatch() {
+    const cudaEvent_t end = resources_.events[Downloaded()].get();
+    cudaError_t state = cudaErrorNotReady;
+    if (polling_.longest_ns > 0 && !polling_.taken.exchange(true)) {
+      const auto until = std::chrono::steady_clock::now() + std::chrono::nanoseconds(polling_.longest_ns);
+      while (state == cudaErrorNotReady && std::chrono::steady_clock::now() < until) {
+        std::this_thread::yield();
+        state = cudaEventQuery(end);
+      }
+      polling_.taken = false;
+    }
+    return state == cudaErrorNotReady ? cudaEventSynchronize(end) : state;
   }
 
   absl::Status Enqueue() {
@@ -156,7 +197,7 @@ class CudaLane final : public Lane {
       status = Copy(resources_.arena.get() + transfer.device_offset_bytes, transfer.host, transfer.size_bytes,
                     cudaMemcpyHostToDevice);
     }
-    status.Update(Record(kUploaded));
+    if (Uploaded() == kUploaded) status.Update(Record(kUploaded));
     if (!status.ok()) return status;
     status = backend_.Launch(plan_.on_device, resources_.stream.get());
     status.Update(Record(kComputed));
@@ -165,7 +206,7 @@ class CudaLane final : public Lane {
       status = Copy(transfer.host, resources_.arena.get() + transfer.device_offset_bytes, transfer.size_bytes,
                     cudaMemcpyDeviceToHost);
     }
-    status.Update(Record(kDownloaded));
+    if (Downloaded() == kDownloaded) status.Update(Record(kDownloaded));
     return status;
   }
 
@@ -180,13 +221,15 @@ class CudaLane final : public Lane {
   }
 
   absl::Status ReadTimes(StageTimes& times) {
-    absl::Status status = ReadTime(kStarted, kUploaded, times[Stage::kUpload]);
-    status.Update(ReadTime(kUploaded, kComputed, times[Stage::kCompute]));
-    status.Update(ReadTime(kComputed, kDownloaded, times[Stage::kDownload]));
+    absl::Status status = ReadTime(kStarted, Uploaded(), times[Stage::kUpload]);
+    status.Update(ReadTime(Uploaded(), kComputed, times[Stage::kCompute]));
+    status.Update(ReadTime(kComputed, Downloaded(), times[Stage::kDownload]));
     return status;
   }
 
   absl::Status ReadTime(Moment from, Moment to, int64_t& elapsed_ns) {
+    elapsed_ns = 0;
+    if (from == to) return absl::OkStatus();
     constexpr double kNsPerMs = 1e6;
     float elapsed_ms = 0;
     const cudaError_t error =
@@ -198,6 +241,7 @@ class CudaLane final : public Lane {
   AttentionBackend& backend_;
   const int device_ordinal_;
   const LaneResources resources_;
+  Polling& polling_;
   BatchPlan plan_;
   absl::Status fault_;
 };
@@ -205,11 +249,12 @@ class CudaLane final : public Lane {
 class CudaEngine final : public Engine {
  public:
   CudaEngine(std::unique_ptr<AttentionBackend> backend, std::shared_ptr<HostArena> arena, int device_ordinal,
-             int64_t max_batch_bytes)
+             int64_t max_batch_bytes, int64_t lane_poll_ns)
       : backend_(std::move(backend)),
         arena_(std::move(arena)),
         device_ordinal_(device_ordinal),
-        lane_arena_bytes_(DeviceArenaBytes(max_batch_bytes)) {}
+        lane_arena_bytes_(DeviceArenaBytes(max_batch_bytes)),
+        polling_{.longest_ns = lane_poll_ns} {}
 
   const AttentionBackend& backend() const override { return *backend_; }
   const std::shared_ptr<HostArena>& arena() const override { return arena_; }
@@ -217,7 +262,7 @@ class CudaEngine final : public Engine {
   absl::StatusOr<std::unique_ptr<Lane>> CreateLane() override {
     absl::StatusOr<LaneResources> resources = CreateLaneResources(device_ordinal_, lane_arena_bytes_);
     if (!resources.ok()) return resources.status();
-    return std::make_unique<CudaLane>(*backend_, device_ordinal_, *std::move(resources));
+    return std::make_unique<CudaLane>(*backend_, device_ordinal_, *std::move(resources), polling_);
   }
 
  private:
@@ -225,6 +270,7 @@ class CudaEngine final : public Engine {
   const std::shared_ptr<HostArena> arena_;
   const int device_ordinal_;
   const size_t lane_arena_bytes_;
+  Polling polling_;
 };
 
 }  // namespace
@@ -236,8 +282,9 @@ absl::StatusOr<std::shared_ptr<HostArena>> CreatePinnedArena(size_t capacity_byt
 }
 
 std::unique_ptr<Engine> CreateCudaEngine(std::unique_ptr<AttentionBackend> backend, std::shared_ptr<HostArena> arena,
-                                         int device_ordinal, int64_t max_batch_bytes) {
-  return std::make_unique<CudaEngine>(std::move(backend), std::move(arena), device_ordinal, max_batch_bytes);
+                                         int device_ordinal, int64_t max_batch_bytes, int64_t lane_poll_ns) {
+  return std::make_unique<CudaEngine>(std::move(backend), std::move(arena), device_ordinal, max_batch_bytes,
+                                      lane_poll_ns);
 }
 
 }  // namespace flashcore

@@ -57,7 +57,8 @@ std::unique_ptr<Engine> CreateEngine(const EngineOptions& options, int device,
                                      std::unique_ptr<AttentionBackend> backend, std::shared_ptr<HostArena> arena) {
 #ifdef FLASHCORE_HAS_CUDA
   if (backend->info().device_memory) {
-    return CreateCudaEngine(std::move(backend), std::move(arena), device, options.max_batch_bytes);
+    return CreateCudaEngine(std::move(backend), std::move(arena), device, options.max_batch_bytes,
+                            options.lane_poll_ns);
   }
 #else
   static_cast<void>(options);

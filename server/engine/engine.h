@@ -24,7 +24,7 @@ class Lane {
 
   // Computes the batch, whose pointers all lie in blocks of the engine's arena, and blocks until O and LSE are there.
   // At most kMaxBatchProblems, each valid and supported, tensors contiguous in BHSD or BSHD order, together at most
-  // EngineOptions::max_batch_bytes. Fills upload, compute and download of `times`.
+  // EngineOptions::max_batch_bytes. Fills upload, compute and download of `times`; 0 for what there was no need to do.
   // INTERNAL: the device failed; the lane is of no further use.
   virtual absl::Status Run(absl::Span<const AttentionProblem> batch, StageTimes& times) = 0;
 };
@@ -50,6 +50,8 @@ struct EngineOptions {
   int64_t arena_bytes = int64_t{1} << 30;
   // Greatest sum of tensor bytes, in and out, of one batch; sizes each lane's device arena.
   int64_t max_batch_bytes = int64_t{256} << 20;
+  // How long a lane looks out for the end of its batch on a GPU before it sleeps.
+  int64_t lane_poll_ns = 0;
 };
 
 // In the order of options.devices. All have the same arena, so that a request can be staged before it is known which

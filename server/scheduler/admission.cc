@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -28,13 +29,28 @@ Admission::Entry Refuse(const Claim& claim, Verdict verdict) {
           Rejection::kConnectionShare, nullptr};
 }
 
+Admission::Entry RefuseForBacklog(int64_t unfinished, double time_per_request_ns) {
+  constexpr double kNsPerMs = 1e6;
+  return {absl::ResourceExhaustedError(absl::StrCat(
+              "the backlog is full: ", unfinished, " requests are under way, which will take ",
+              std::ceil(static_cast<double>(unfinished) * time_per_request_ns / kNsPerMs), " ms; try again later")),
+          Rejection::kQueueFull, nullptr};
+}
+
 }  // namespace
 
-Admission::Entry Admission::Enter(const RequestTerms& terms) {
+bool Admission::BacklogFull(Priority priority, double time_per_request_ns) const {
+  if (max_backlog_ns_ == 0 || unfinished_ == 0) return false;
+  return static_cast<double>(unfinished_ + 1) * time_per_request_ns >
+         static_cast<double>(OpenTo(priority, max_backlog_ns_));
+}
+
+Admission::Entry Admission::Enter(const RequestTerms& terms, double time_per_request_ns) {
   std::shared_ptr<ConnectionShare> share;
   {
     const MutexLock lock(mutex_);
     if (!gate_.ok()) return {gate_, ReasonOfGate(gate_), nullptr};
+    if (BacklogFull(terms.priority, time_per_request_ns)) return RefuseForBacklog(unfinished_, time_per_request_ns);
     share = ShareOf(terms.connection);
     const Claim claim = {
         .capacity = max_waiting_, .taken = waiting_, .held = share->places, .wanted = 1, .priority = terms.priority};

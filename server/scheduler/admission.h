@@ -36,14 +36,17 @@ class Admission {
     std::shared_ptr<ConnectionShare> share;       // If it is.
   };
 
-  // The metrics must outlive it.
-  Admission(int64_t max_waiting, Metrics& metrics) : max_waiting_(max_waiting), metrics_(metrics) {}
+  // At most `max_waiting` in the queue, and no more in all than the server gets through in `max_backlog_ns` (0: however
+  // long it takes). The metrics must outlive it.
+  Admission(int64_t max_waiting, int64_t max_backlog_ns, Metrics& metrics)
+      : max_waiting_(max_waiting), max_backlog_ns_(max_backlog_ns), metrics_(metrics) {}
   Admission(const Admission&) = delete;
   Admission& operator=(const Admission&) = delete;
 
   // Takes a place in the queue. RESOURCE_EXHAUSTED: none is free for this priority, or the connection holds its share
-  // (fair_limit.h). The gate's status if it is closed.
-  Entry Enter(const RequestTerms& terms);
+  // (fair_limit.h), or the backlog is too long, by the time that the server now takes for a request (0: not known). The
+  // gate's status if it is closed.
+  Entry Enter(const RequestTerms& terms, double time_per_request_ns = 0);
   // Gives the place back.
   void LeaveQueue(const RequestTerms& terms, ConnectionShare& share);
   // Its request has been answered, or is about to be.
@@ -67,7 +70,12 @@ class Admission {
   std::shared_ptr<ConnectionShare> ShareOf(uint64_t connection) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void SweepConnections() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
+  // Whether another request would make the backlog longer than is open to this priority. A server without any takes
+  // one.
+  bool BacklogFull(Priority priority, double time_per_request_ns) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+
   const int64_t max_waiting_;
+  const int64_t max_backlog_ns_;
   Metrics& metrics_;
   Mutex mutex_;
   CondVar idle_;

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <limits>
 #include <numeric>
+#include <thread>
 #include <utility>
 
 namespace flashcore {
@@ -57,7 +58,8 @@ absl::Status RequestQueue::Refusal(const Request& request) const {
 }
 
 absl::Status RequestQueue::Push(const std::shared_ptr<Request>& request) {
-  CondVar* wake = nullptr;
+  WakeUp wake_lane;
+  bool wake_gatherer = false;
   {
     const MutexLock lock(mutex_);
     if (absl::Status refusal = Refusal(*request); !refusal.ok()) {
@@ -70,10 +72,11 @@ absl::Status RequestQueue::Push(const std::shared_ptr<Request>& request) {
     request->ticket_.cost = size.ShareOf(budget_);
     order_.Insert(request->ticket_);
     waiting_.Add(size);
-    wake = gathering_ ? &gathered_ : CallLane();
+    wake_gatherer = gathering_;
+    if (!gathering_) wake_lane = CallLane();
   }
-  // Outside of the lock, so that whoever wakes need not wait for it.
-  if (wake != nullptr) wake->NotifyOne();
+  if (wake_gatherer) gathered_.NotifyOne();
+  wake_lane();
   return absl::OkStatus();
 }
 
@@ -83,24 +86,53 @@ std::shared_ptr<Request> RequestQueue::TakeOut(Request& request) {
   return std::move(request.self_);
 }
 
-CondVar* RequestQueue::CallLane() {
+void RequestQueue::WakeUp::operator()() const {
+  if (device == nullptr) return;
+  if (polls) {
+    device->posts.fetch_add(1, std::memory_order_release);
+  } else {
+    device->called.NotifyOne();
+  }
+}
+
+RequestQueue::WakeUp RequestQueue::CallLane() {
   const auto idlest = std::max_element(devices_.begin(), devices_.end(),
                                        [](const Device& a, const Device& b) { return a.idle < b.idle; });
-  if (idlest->idle == 0) return nullptr;
-  --idlest->idle;
-  ++idlest->calls;
-  return &idlest->called;
+  return idlest->idle == 0 ? WakeUp() : CallLaneOf(*idlest);
+}
+
+RequestQueue::WakeUp RequestQueue::CallLaneOf(Device& device) {
+  --device.idle;
+  ++device.calls;
+  const bool polls = std::exchange(device.polled_post, 0) != 0;
+  if (polls) ++device.posts_due;
+  return {.device = &device, .polls = polls};
 }
 
 void RequestQueue::WaitForCall(Device& device) {
   ++device.idle;
+  meter_.LaneIdled();
+  if (lane_poll_ns_ > 0 && device.polled_post == 0) Poll(device);
   while (device.calls == 0 && closed_.ok()) device.called.Wait(mutex_);
   if (device.calls > 0) --device.calls;
 }
 
+void RequestQueue::Poll(Device& device) {
+  const uint64_t post = device.posts_due + 1;
+  device.polled_post = post;
+  mutex_.Unlock();
+  const auto end = std::chrono::steady_clock::now() + std::chrono::nanoseconds(lane_poll_ns_);
+  while (device.posts.load(std::memory_order_acquire) < post && std::chrono::steady_clock::now() < end) {
+    std::this_thread::yield();
+  }
+  mutex_.Lock();
+  // Otherwise this lane has been called, and another may poll by now.
+  if (device.polled_post == post) device.polled_post = 0;
+}
+
 bool RequestQueue::Take(size_t device, Taken& taken) {
   taken.Clear();
-  CondVar* wake = nullptr;
+  WakeUp wake_another;
   {
     const MutexLock lock(mutex_);
     while (true) {
@@ -118,9 +150,9 @@ bool RequestQueue::Take(size_t device, Taken& taken) {
       if (!taken.expired.empty()) break;
       Gather(LaunchTimeNs());
     }
-    if (!order_.empty()) wake = CallLane();
+    if (!order_.empty()) wake_another = CallLane();
   }
-  if (wake != nullptr) wake->NotifyOne();
+  wake_another();
   return true;
 }
 
@@ -156,7 +188,7 @@ void RequestQueue::FillBatch(Taken& taken) {
     taken.size.Add(size);
     taken.batch.push_back(TakeOut(*next.request));
   }
-  meter_.Took(taken.size.requests, waiting_.requests, taken.taken_ns);
+  meter_.Took(taken.size.requests, /*all_lanes_busy=*/IdleLanes() == 0, taken.taken_ns);
 }
 
 bool RequestQueue::Cancel(const std::shared_ptr<Request>& request) {
@@ -188,15 +220,27 @@ RequestQueue::Requests RequestQueue::Close(absl::Status reason) {
     order_.Remove(oldest);
     left.push_back(TakeOut(*oldest.request));
   }
-  for (Device& device : devices_) device.called.NotifyAll();
+  for (Device& device : devices_) {
+    if (device.polled_post != 0) CallLaneOf(device)();
+    device.called.NotifyAll();
+  }
   gathered_.NotifyAll();
   return left;
 }
 
 int RequestQueue::idle_lanes() {
   const MutexLock lock(mutex_);
+  return IdleLanes();
+}
+
+int RequestQueue::IdleLanes() const {
   return std::accumulate(devices_.begin(), devices_.end(), 0,
                          [](int sum, const Device& device) { return sum + device.idle; });
+}
+
+double RequestQueue::TimePerRequestNs() {
+  const MutexLock lock(mutex_);
+  return meter_.TimePerRequestNs();
 }
 
 int64_t RequestQueue::RetryAfterMs() {

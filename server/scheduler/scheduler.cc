@@ -37,6 +37,10 @@ absl::Status CheckOptions(const SchedulerOptions& options) {
   if (options.max_queue_delay_ns < 0 || options.max_queue_delay_ns > kMaxQueueDelayNs) {
     return OutOfRange("max_queue_delay_ns", options.max_queue_delay_ns, 0, kMaxQueueDelayNs);
   }
+  if (options.max_backlog_ns < 0) return OutOfRange("max_backlog_ns", options.max_backlog_ns, 0, kUnbounded);
+  if (options.lane_poll_ns < 0 || options.lane_poll_ns > kMaxLanePollNs) {
+    return OutOfRange("lane_poll_ns", options.lane_poll_ns, 0, kMaxLanePollNs);
+  }
   return absl::OkStatus();
 }
 
@@ -44,6 +48,10 @@ BatchSize BudgetOf(const SchedulerOptions& options, const BackendInfo& backend) 
   return {.requests = options.max_batch_requests,
           .bytes = options.max_batch_bytes,
           .flops = BatchFlops(options.max_batch_flops, backend)};
+}
+
+int64_t LanePollNs(const SchedulerOptions& options, const BackendInfo& backend) {
+  return backend.device_memory ? options.lane_poll_ns : 0;
 }
 
 // Has the metrics ask what the engines' backends launched.
@@ -109,9 +117,10 @@ Scheduler::Scheduler(absl::Span<Engine* const> engines, const SchedulerOptions& 
       metrics_(metrics),
       clock_(clock),
       on_device_fault_(std::move(on_device_fault)),
-      admission_(std::make_shared<Admission>(options.max_queue_length, metrics)),
+      admission_(std::make_shared<Admission>(options.max_queue_length, options.max_backlog_ns, metrics)),
       request_memory_(std::make_shared<RecycledBlocks>()),
-      queue_(BudgetOf(options, engines.front()->backend().info()), options.max_queue_delay_ns, engines.size(), clock) {
+      queue_(BudgetOf(options, engines.front()->backend().info()), options.max_queue_delay_ns,
+             LanePollNs(options, engines.front()->backend().info()), engines.size(), clock) {
   metrics_.SetBytesInFlightSource([weak_arena = std::weak_ptr<HostArena>(engines.front()->arena())] {
     const std::shared_ptr<HostArena> arena = weak_arena.lock();
     return arena == nullptr ? int64_t{0} : static_cast<int64_t>(arena->used_bytes());
@@ -154,7 +163,7 @@ absl::StatusOr<std::shared_ptr<Request>> Scheduler::Admit(const AttentionProblem
     return Reject(Rejection::kDeadline,
                   absl::DeadlineExceededError("the deadline passed before the request was admitted"));
   }
-  Admission::Entry entry = admission_->Enter(terms);
+  Admission::Entry entry = admission_->Enter(terms, options_.max_backlog_ns == 0 ? 0 : queue_.TimePerRequestNs());
   if (!entry.status.ok()) return Reject(entry.rejection, entry.status);
   std::shared_ptr<Request> request = std::allocate_shared<Request>(
       RecyclingAllocator<Request>(request_memory_), Request::Key(), admission_, std::move(entry.share), terms);

@@ -55,12 +55,21 @@ struct SchedulerOptions {
   double max_batch_flops = 0;
   // How long a request may wait, on a free lane, for others to share its batch. 0: not at all.
   int64_t max_queue_delay_ns = 0;
+  // The longest that all admitted requests together may take to compute, at the rate measured while every lane works:
+  // what is above it is refused, so that who gets in is answered soon. Low priorities may fill half of it. 0: however
+  // long.
+  int64_t max_backlog_ns = 0;
+  // How long a lane looks out for the next request before it sleeps, as request_queue.h says. Only where a device
+  // computes: a CPU has better to do.
+  int64_t lane_poll_ns = 0;
 };
 
 // The most lanes that SchedulerOptions may ask for.
 inline constexpr int kMaxLanes = 16;
 // The greatest max_queue_delay_ns: longer is no gathering, it is an outage.
 inline constexpr int64_t kMaxQueueDelayNs = 1'000'000'000;
+// The greatest lane_poll_ns: a server without requests is to be idle.
+inline constexpr int64_t kMaxLanePollNs = 100'000'000;
 
 // `requested`, or if that is 0: 1 where the CPU computes, as its threads already share a batch; 3 where a device does,
 // so that upload, compute and download of three batches overlap.

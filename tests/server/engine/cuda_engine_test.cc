@@ -30,6 +30,7 @@ class CudaEngineTest : public ::testing::Test {
     options.backend.backend = "cuda";
     options.arena_bytes = static_cast<int64_t>(kArenaBytes);
     options.max_batch_bytes = int64_t{32} << 20;
+    options.lane_poll_ns = 1'000'000;
     auto engines = CreateEngines(options);
     if (absl::IsUnavailable(engines.status())) GTEST_SKIP() << engines.status().message();
     ASSERT_TRUE(engines.ok()) << engines.status();
@@ -74,9 +75,37 @@ TEST_F(CudaEngineTest, StagesInPageLockedMemoryOfTheSizeAskedFor) {
   EXPECT_EQ(engine_->arena()->capacity_bytes(), kArenaBytes);
 }
 
+TEST_F(CudaEngineTest, SmallTensorsAreNotCopied) {
+  const auto lane = MakeLane();
+  StagedBatch batch(*engine_->arena(), {ProblemSpec{.dtype = DType::kFloat16, .q_len = 21, .head_dim = 8},
+                                        ProblemSpec{.q_len = 5, .kv_len = 9, .layout = Layout::kBshd},
+                                        ProblemSpec{.dtype = DType::kBFloat16, .q_len = 1, .kv_len = 70}});
+  StageTimes times;
+  times[Stage::kUpload] = times[Stage::kDownload] = -1;
+  const absl::Status status = lane->Run(batch.problems(), times);
+  ASSERT_TRUE(status.ok()) << status;
+  batch.ExpectCorrect();
+  EXPECT_EQ(times[Stage::kUpload], 0);
+  EXPECT_GT(times[Stage::kCompute], 0);
+  EXPECT_EQ(times[Stage::kDownload], 0);
+}
+
+TEST_F(CudaEngineTest, OutputsAloneMayStayInHostMemory) {
+  const auto lane = MakeLane();
+  StagedBatch batch(*engine_->arena(), {ProblemSpec{.q_len = 3, .kv_len = 2048, .head_dim = 64}});
+  StageTimes times;
+  const absl::Status status = lane->Run(batch.problems(), times);
+  ASSERT_TRUE(status.ok()) << status;
+  batch.ExpectCorrect();
+  EXPECT_GT(times[Stage::kUpload], 0);
+  EXPECT_EQ(times[Stage::kDownload], 0);
+}
+
 TEST_F(CudaEngineTest, ALaneCarriesABatchThereAndBack) {
   const auto lane = MakeLane();
-  StagedBatch batch(*engine_->arena(), MixedBatch(9, 3));
+  std::vector<ProblemSpec> specs = MixedBatch(9, 3);
+  specs.push_back({.num_qo_heads = 8, .num_kv_heads = 8, .q_len = 1100, .kv_len = 5, .head_dim = 64});
+  StagedBatch batch(*engine_->arena(), specs);
   StageTimes times;
   const absl::Status status = lane->Run(batch.problems(), times);
   ASSERT_TRUE(status.ok()) << status;

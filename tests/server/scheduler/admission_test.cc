@@ -7,6 +7,7 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "server/scheduler/retry_hint.h"
 #include "tests/server/scheduler/scheduler_fixture.h"
 
 namespace flashcore {
@@ -92,12 +93,58 @@ TEST_F(AdmissionTest, AnExpiredDeadline) {
   EXPECT_EQ(Rejections("deadline"), 1);
 }
 
+TEST_F(AdmissionTest, BacklogBoundCountsTheTimeOfAllThatIsUnderWay) {
+  Start({.lanes = 1, .max_batch_requests = 1, .max_backlog_ns = 64});
+  const Call first = Occupy();
+  const std::vector<Call> others = {Submit(), Submit(), Submit(), Submit(), Submit(), Submit(), Submit()};
+  EXPECT_TRUE(AdmitError().ok()) << "nothing is measured yet";
+  clock_.AdvanceNs(10);
+  engine_.device().Release(0);
+  engine_.device().AwaitBatch(1);
+
+  const absl::Status full = AdmitError();
+  EXPECT_EQ(full.code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_THAT(std::string(full.message()), HasSubstr("7 requests are under way"));
+  EXPECT_GT(RetryAfterMs(full), 0);
+  EXPECT_EQ(Rejections("queue_full"), 1);
+  for (size_t batch = 1; batch <= 2; ++batch) {
+    engine_.device().Release(batch);
+    engine_.device().AwaitBatch(batch + 1);
+    clock_.AdvanceNs(10);
+  }
+  EXPECT_TRUE(AdmitError().ok()) << "five of 10 ns and this one";
+  EXPECT_FALSE(AdmitError(Problem(), {.priority = Priority::kLow}).ok()) << "half is open to low priorities";
+  engine_.device().ReleaseAll();
+  for (const Call& call : others) EXPECT_EQ(call.Wait(), absl::StatusCode::kOk);
+}
+
+TEST_F(AdmissionTest, AnIdleServerTakesWhatIsLongerThanTheBacklogMayBe) {
+  Start({.lanes = 1, .max_batch_requests = 1, .max_backlog_ns = 5});
+  const std::vector<Call> calls = {Occupy(), Submit()};
+  clock_.AdvanceNs(10);
+  engine_.device().Release(0);
+  engine_.device().AwaitBatch(1);
+  EXPECT_FALSE(AdmitError().ok());
+  engine_.device().Release(1);
+  for (const Call& call : calls) EXPECT_EQ(call.Wait(), absl::StatusCode::kOk);
+  EXPECT_TRUE(scheduler_->WaitIdle(kNoDeadlineNs));
+  EXPECT_TRUE(AdmitError().ok());
+}
+
 TEST_F(AdmissionTest, OptionsOutOfRange) {
-  const SchedulerOptions bad[] = {{.max_queue_length = 0},    {.lanes = -1},
-                                  {.lanes = kMaxLanes + 1},   {.max_batch_requests = 0},
-                                  {.max_batch_bytes = 0},     {.max_batch_requests = kMaxBatchProblems + 1},
-                                  {.max_batch_flops = -1},    {.max_batch_flops = std::nan("")},
-                                  {.max_queue_delay_ns = -1}, {.max_queue_delay_ns = kMaxQueueDelayNs + 1}};
+  const SchedulerOptions bad[] = {{.max_queue_length = 0},
+                                  {.lanes = -1},
+                                  {.lanes = kMaxLanes + 1},
+                                  {.max_batch_requests = 0},
+                                  {.max_batch_bytes = 0},
+                                  {.max_batch_requests = kMaxBatchProblems + 1},
+                                  {.max_batch_flops = -1},
+                                  {.max_batch_flops = std::nan("")},
+                                  {.max_queue_delay_ns = -1},
+                                  {.max_queue_delay_ns = kMaxQueueDelayNs + 1},
+                                  {.max_backlog_ns = -1},
+                                  {.lane_poll_ns = -1},
+                                  {.lane_poll_ns = kMaxLanePollNs + 1}};
   for (const SchedulerOptions& options : bad) {
     EXPECT_EQ(Scheduler::Create(engines_, options, metrics_, clock_, [](const absl::Status&) {}).status().code(),
               absl::StatusCode::kInvalidArgument);

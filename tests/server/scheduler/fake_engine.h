@@ -74,6 +74,7 @@ class FakeBackend : public AttentionBackend {
     info_.device = "none";
     info_.kernel = "fake/kernel";
   }
+  void set_device_memory(bool device_memory) { info_.device_memory = device_memory; }
   const BackendInfo& info() const override { return info_; }
   absl::Status CheckSupported(const AttentionProblem& problem) const override {
     return problem.dtype == DType::kBFloat16 ? absl::UnimplementedError("no bf16 here") : absl::OkStatus();
@@ -95,6 +96,8 @@ class FakeEngine : public Engine {
   explicit FakeEngine(std::shared_ptr<HostArena> arena) : arena_(std::move(arena)) {}
 
   FakeDevice& device() { return device_; }
+  // Whether it passes for a GPU. Before the scheduler is made.
+  void set_device_memory(bool device_memory) { backend_.set_device_memory(device_memory); }
   // CreateLane fails once it has made this many.
   void set_max_lanes(int max_lanes) { lanes_left_ = max_lanes; }
 

@@ -52,8 +52,11 @@ class RaceTest : public SchedulerFixture {
   }
 };
 
-TEST_F(RaceTest, NoWakeUpIsLost) {
-  Start({.max_queue_length = kThreads, .lanes = 3, .max_batch_requests = 2});
+class WakeUpRaceTest : public RaceTest, public testing::WithParamInterface<int64_t> {};
+
+TEST_P(WakeUpRaceTest, NoneIsLost) {
+  engine_.set_device_memory(true);
+  Start({.max_queue_length = kThreads, .lanes = 3, .max_batch_requests = 2, .lane_poll_ns = GetParam()});
   Tally tally;
   OnThreads([this, &tally](int) {
     for (int i = 0; i < kRequestsPerThread; ++i) {
@@ -64,6 +67,8 @@ TEST_F(RaceTest, NoWakeUpIsLost) {
   EXPECT_EQ(tally[absl::StatusCode::kOk], kThreads * kRequestsPerThread);
   ExpectNothingLeft();
 }
+
+INSTANTIATE_TEST_SUITE_P(LanePolls, WakeUpRaceTest, testing::Values(0, 1'000, kMaxLanePollNs));
 
 TEST_F(RaceTest, CancelAgainstALaneThatPicks) {
   Start({.lanes = 2});

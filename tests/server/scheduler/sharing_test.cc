@@ -124,7 +124,7 @@ TEST_F(SharingTest, WhatIsTooLargeGetsNoHint) {
 }
 
 TEST_F(SharingTest, ConnectionsThatHoldNothingAreForgotten) {
-  Admission admission(/*max_waiting=*/10'000, metrics_);
+  Admission admission(/*max_waiting=*/10'000, /*max_backlog_ns=*/0, metrics_);
   std::vector<std::shared_ptr<ConnectionShare>> held;
   for (uint64_t connection = 0; connection < 3'000; ++connection) {
     const RequestTerms terms = {.connection = connection};
