@@ -3,7 +3,10 @@
 #include <civetweb.h>
 
 #include <array>
+#include <atomic>
+#include <chrono>
 #include <string>
+#include <thread>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -20,6 +23,8 @@ namespace {
 // it.
 constexpr char kNumThreads[] = "8";
 constexpr char kRequestTimeoutMs[] = "5000";
+constexpr auto kKnockPeriod = std::chrono::milliseconds(10);
+constexpr size_t kMaxErrorBytes = 128;
 
 constexpr int kOk = 200;
 constexpr int kNotFound = 404;
@@ -138,6 +143,7 @@ absl::StatusOr<std::unique_ptr<MetricsServer>> MetricsServer::Start(
   if (mg_get_server_ports(server->context_, static_cast<int>(ports.size()), ports.data()) != 1) {
     return absl::InvalidArgumentError(absl::StrCat("metrics address '", address, "' is not one host:port"));
   }
+  server->host_ = address_text.substr(0, address_text.rfind(':'));
   server->port_ = ports.front().port;
   // Of all paths: the library takes it for a prefix.
   mg_set_request_handler(server->context_, "/", &Endpoint::Handle, server->endpoint_.get());
@@ -147,8 +153,25 @@ absl::StatusOr<std::unique_ptr<MetricsServer>> MetricsServer::Start(
 MetricsServer::MetricsServer() : endpoint_(std::make_unique<Endpoint>()) { mg_init_library(MG_FEATURES_DEFAULT); }
 
 MetricsServer::~MetricsServer() {
-  if (context_ != nullptr) mg_stop(context_);
+  if (context_ != nullptr) StopListening();
   mg_exit_library();
+}
+
+void MetricsServer::StopListening() {
+  std::atomic<bool> stopped = false;
+  // The library's listener sleeps for up to two seconds before it looks whether it is to stop; a connection wakes it.
+  std::thread knocker([this, &stopped] {
+    while (!stopped) {
+      std::array<char, kMaxErrorBytes> error = {};
+      mg_connection* const connection =
+          mg_connect_client(host_.c_str(), port_, /*use_ssl=*/0, error.data(), error.size());
+      if (connection != nullptr) mg_close_connection(connection);
+      std::this_thread::sleep_for(kKnockPeriod);
+    }
+  });
+  mg_stop(context_);
+  stopped = true;
+  knocker.join();
 }
 
 }  // namespace flashcore

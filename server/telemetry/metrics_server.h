@@ -10,6 +10,7 @@
 #define FLASHCORE_SERVER_TELEMETRY_METRICS_SERVER_H_
 
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -24,8 +25,7 @@ class Collectable;
 
 namespace flashcore {
 
-// Serves from its own threads from Start to destruction, which waits for scrapes in progress and takes up to 2 s: that
-// is how often the HTTP library looks whether it should stop.
+// Serves from its own threads from Start to destruction, which waits for scrapes in progress.
 class MetricsServer {
  public:
   // Listens on `address`, "host:port" with an IPv4 address or "localhost"; port 0: the kernel chooses. A scrape asks
@@ -46,9 +46,11 @@ class MetricsServer {
   struct Endpoint;
 
   MetricsServer();
+  void StopListening();
 
   std::unique_ptr<Endpoint> endpoint_;  // What answers; the library's threads use it until the context has stopped.
   mg_context* context_ = nullptr;
+  std::string host_;
   int port_ = 0;
 };
 
