@@ -1,11 +1,15 @@
 #include "server/rpc/call_context.h"
 
+#include <grpcpp/security/auth_context.h>
+
 #include <algorithm>
 #include <chrono>
 #include <functional>
+#include <memory>
 #include <string>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 
 namespace flashcore {
 namespace {
@@ -18,6 +22,18 @@ int64_t DeadlineNs(const grpc::CallbackServerContext& context, const Clock& cloc
   const TimePoint deadline = context.deadline();
   if (deadline > now + kForever) return kNoDeadlineNs;
   return clock.NowNs() + std::chrono::duration_cast<std::chrono::nanoseconds>(deadline - now).count();
+}
+
+// The peer's address is a connection's own, but for a Unix socket, whose clients all have the same. What gRPC knows of
+// a peer otherwise it keeps once per connection, so that its place in memory is the connection's own as long as that
+// lives.
+uint64_t ConnectionOf(const grpc::CallbackServerContext& context) {
+  const std::string address = context.peer();
+  const size_t key = std::hash<std::string>()(address);
+  if (!absl::StartsWith(address, "unix:")) return key;
+  const std::shared_ptr<const grpc::AuthContext> peer = context.auth_context();
+  if (peer == nullptr || peer->begin() == peer->end()) return key;
+  return std::hash<const char*>()((*peer->begin()).second.data());
 }
 
 constexpr char kTraceparentKey[] = "traceparent";
@@ -42,7 +58,7 @@ bool IsTraceparent(absl::string_view text) {
 
 CallContext ReadCallContext(const grpc::CallbackServerContext& context, const Clock& clock, bool want_traceparent) {
   return {.deadline_ns = DeadlineNs(context, clock),
-          .connection = std::hash<std::string>()(context.peer()),
+          .connection = ConnectionOf(context),
           .traceparent = want_traceparent ? Traceparent(context) : std::string()};
 }
 

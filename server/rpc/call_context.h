@@ -16,8 +16,7 @@ struct CallContext {
   // On the server's clock; kNoDeadlineNs for a call without one. gRPC keeps deadlines on the system's clock: only what
   // is left of them is carried over.
   int64_t deadline_ns = kNoDeadlineNs;
-  // The same for all calls of a connection, and in all likelihood no other's. The clients of a Unix socket have no
-  // address, so that gRPC cannot tell their connections apart: together they are one.
+  // The same for all calls of a connection, and in all likelihood no other's that lives at the same time.
   uint64_t connection = 0;
   // W3C Trace Context, for the log: from the metadata, empty if there is none or it is malformed.
   std::string traceparent;

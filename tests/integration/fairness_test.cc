@@ -7,12 +7,15 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "server/scheduler/request_order.h"
 #include "tests/integration/async_calls.h"
 #include "tests/integration/server_process.h"
 #include "tests/integration/slow_call.h"
+#include "tests/integration/temporary_folder.h"
 #include "tests/integration/wire_problem.h"
 
 namespace flashcore {
@@ -22,6 +25,8 @@ using testing::AsyncCall;
 using testing::AsyncCalls;
 using testing::OccupyLane;
 using testing::ServerProcess;
+
+constexpr int kPlaces = 64;
 
 using Calls = std::vector<std::shared_ptr<AsyncCall>>;
 
@@ -70,12 +75,11 @@ TEST(FairnessTest, AModestConnectionIsNotStuckBehindAGreedyOne) {
   EXPECT_GE(CountServedAfter(greedy_calls, modest_calls), 80);
 }
 
-TEST(FairnessTest, AGreedyConnectionCannotFillTheQueue) {
-  constexpr int kPlaces = 64;
-  ServerProcess server({"--backend=reference", "--max_queue_length=64"});
+// Of two connections to `address`.
+void ExpectAGreedyConnectionCannotFillTheQueue(ServerProcess& server, const std::string& address) {
   const auto blocker = OccupyLane(server);
-  AsyncCalls greedy(server.Connect());
-  AsyncCalls modest(server.Connect());
+  AsyncCalls greedy(ServerProcess::ConnectTo(address));
+  AsyncCalls modest(ServerProcess::ConnectTo(address));
   Calls greedy_calls;
   for (int i = 0; i < 2 * kPlaces; ++i) greedy_calls.push_back(greedy.Start(SmallRequest()));
   server.WaitForMetric(R"(flashcore_rejections_total{reason="connection_share"})", kPlaces);
@@ -92,6 +96,18 @@ TEST(FairnessTest, AGreedyConnectionCannotFillTheQueue) {
     EXPECT_GE(call->RetryAfterMs(), 10);
   }
   EXPECT_EQ(server.Metric(R"(flashcore_rejections_total{reason="queue_full"})"), 0);
+}
+
+TEST(FairnessTest, AGreedyConnectionCannotFillTheQueue) {
+  ServerProcess server({"--backend=reference", absl::StrCat("--max_queue_length=", kPlaces)});
+  ExpectAGreedyConnectionCannotFillTheQueue(server, server.address());
+}
+
+TEST(FairnessTest, ConnectionsOfAUnixSocketAreToldApart) {
+  const testing::TemporaryFolder folder;
+  ServerProcess server({"--backend=reference", absl::StrCat("--max_queue_length=", kPlaces),
+                        absl::StrCat("--unix_socket=", folder / "socket")});
+  ExpectAGreedyConnectionCannotFillTheQueue(server, server.unix_address());
 }
 
 TEST(FairnessTest, HighBeforeLowAndLowIsNotLost) {

@@ -17,6 +17,7 @@
 #include "grpc/health/v1/health.grpc.pb.h"
 #include "tests/integration/server_process.h"
 #include "tests/integration/slow_call.h"
+#include "tests/integration/temporary_folder.h"
 #include "tests/integration/wire_problem.h"
 
 namespace flashcore {
@@ -29,6 +30,7 @@ using testing::OccupyLane;
 using testing::ProblemSpec;
 using testing::ServerProcess;
 using testing::SlowSpec;
+using testing::TemporaryFolder;
 using testing::ToRequest;
 
 const ProblemSpec kSmall = {.q_len = 4, .kv_len = 8};
@@ -80,17 +82,6 @@ std::string Reflect(const std::shared_ptr<grpc::Channel>& channel, const std::st
   wait();
   return text;
 }
-
-// A folder that goes with the test.
-class TemporaryFolder {
- public:
-  TemporaryFolder() { EXPECT_NE(mkdtemp(path_), nullptr); }
-  ~TemporaryFolder() { rmdir(path_); }
-  std::string operator/(absl::string_view name) const { return absl::StrCat(path_, "/", name); }
-
- private:
-  char path_[32] = "/tmp/flashcore-test-XXXXXX";
-};
 
 TEST(LifecycleTest, HealthSaysServing) {
   ServerProcess server({"--backend=cpu"});
