@@ -6,24 +6,25 @@
 namespace flashcore {
 namespace {
 
-// Of the newest take. A change of load shows within some ten takes.
-constexpr double kWeight = 1.0 / 8;
+// How much of the sums is left after another batch. A change of load shows within some ten batches.
+constexpr double kFade = 7.0 / 8;
 constexpr double kNsPerMs = 1e6;
 
 }  // namespace
 
-void DrainMeter::Took(int64_t taken, bool all_lanes_busy, int64_t now_ns) {
-  if (busy_) {
-    const double weight = taken_ == 0 ? 1.0 : kWeight;
-    interval_ns_ += weight * (static_cast<double>(now_ns - last_ns_) - interval_ns_);
-    taken_ += weight * (static_cast<double>(taken) - taken_);
+void DrainMeter::Finished(int64_t requests, int64_t taken_ns, int64_t now_ns, bool all_lanes_busy) {
+  const auto interval_ns = static_cast<double>(now_ns - (busy_ ? last_ns_ : taken_ns));
+  const auto count = static_cast<double>(requests);
+  if (busy_ || requests_ == 0 || interval_ns < TimePerRequestNs() * count) {
+    interval_ns_ = interval_ns_ * kFade + interval_ns;
+    requests_ = requests_ * kFade + count;
   }
   busy_ = all_lanes_busy;
   last_ns_ = now_ns;
 }
 
 int64_t DrainMeter::RetryAfterMs(int64_t waiting) const {
-  if (taken_ == 0) return kDefaultRetryMs;
+  if (requests_ == 0) return kDefaultRetryMs;
   const double ms = std::ceil(static_cast<double>(waiting) * TimePerRequestNs() / kNsPerMs);
   return static_cast<int64_t>(
       std::clamp(ms, static_cast<double>(kLeastRetryMs), static_cast<double>(kGreatestRetryMs)));

@@ -1,8 +1,9 @@
-// How fast the server gets through its requests when it is busy, measured, and so when a client that was turned away
-// should try again.
+// How long the server takes for one request when it is busy, measured, and so when a client that was turned away should
+// try again.
 //
-// Only the time between two takes with every lane at work all along counts: otherwise it says how fast requests come,
-// not how fast they go. Not thread-safe.
+// While every lane works, that is the time from one finished batch to the next by what was in it. Otherwise it would
+// say how fast requests come, not how fast they go; but no request takes longer than its batch takes on its lane, so
+// that bounds it. Not thread-safe.
 #ifndef FLASHCORE_SERVER_SCHEDULER_DRAIN_METER_H_
 #define FLASHCORE_SERVER_SCHEDULER_DRAIN_METER_H_
 
@@ -18,23 +19,23 @@ inline constexpr int64_t kGreatestRetryMs = 10'000;
 
 class DrainMeter {
  public:
-  // A lane took `taken` > 0 requests at `now_ns`. `all_lanes_busy`: no other is without work.
-  void Took(int64_t taken, bool all_lanes_busy, int64_t now_ns);
+  // A lane is through with a batch of `requests` > 0 that it took at `taken_ns`. `all_lanes_busy`: all others are at
+  // work.
+  void Finished(int64_t requests, int64_t taken_ns, int64_t now_ns, bool all_lanes_busy);
   // A lane found nothing to take.
   void LaneIdled() { busy_ = false; }
 
-  // By the last takes; 0 before there was anything to measure.
-  double TimePerRequestNs() const { return taken_ == 0 ? 0 : interval_ns_ / taken_; }
-
-  // Until as many as wait now have gone, at the rate of the last takes.
+  // By the last batches; 0 before there was any.
+  double TimePerRequestNs() const { return requests_ == 0 ? 0 : interval_ns_ / requests_; }
+  // Until as many as wait now have gone.
   int64_t RetryAfterMs(int64_t waiting) const;
 
  private:
-  bool busy_ = false;  // Every lane, since the last take.
+  bool busy_ = false;  // Every lane, since the last batch was finished.
   int64_t last_ns_ = 0;
-  // Moving averages over takes; their quotient is the time that one request takes.
+  // Sums that fade: only their quotient means something.
   double interval_ns_ = 0;
-  double taken_ = 0;
+  double requests_ = 0;
 };
 
 }  // namespace flashcore

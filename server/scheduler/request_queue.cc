@@ -131,10 +131,11 @@ void RequestQueue::Poll(Device& device) {
 }
 
 bool RequestQueue::Take(size_t device, Taken& taken) {
-  taken.Clear();
   WakeUp wake_another;
   {
     const MutexLock lock(mutex_);
+    NoteFinished(taken);
+    taken.Clear();
     while (true) {
       if (!closed_.ok()) return false;
       if (order_.empty() || gathering_) {
@@ -179,6 +180,11 @@ void RequestQueue::Gather(int64_t until_ns) {
   gathering_ = false;
 }
 
+void RequestQueue::NoteFinished(const Taken& taken) {
+  if (taken.size.requests == 0) return;
+  meter_.Finished(taken.size.requests, taken.taken_ns, clock_.NowNs(), /*all_lanes_busy=*/IdleLanes() == 0);
+}
+
 void RequestQueue::FillBatch(Taken& taken) {
   while (!order_.empty()) {
     Ticket& next = order_.Next();
@@ -188,7 +194,6 @@ void RequestQueue::FillBatch(Taken& taken) {
     taken.size.Add(size);
     taken.batch.push_back(TakeOut(*next.request));
   }
-  meter_.Took(taken.size.requests, /*all_lanes_busy=*/IdleLanes() == 0, taken.taken_ns);
 }
 
 bool RequestQueue::Cancel(const std::shared_ptr<Request>& request) {

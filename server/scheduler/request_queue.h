@@ -69,8 +69,8 @@ class RequestQueue {
   // queue is closed, or DEADLINE_EXCEEDED.
   absl::Status Push(const std::shared_ptr<Request>& request);
 
-  // Waits until there is something to take for a lane of `device`, and replaces `taken` with it. False: the queue is
-  // closed, for good.
+  // Waits until there is something to take for a lane of `device`, and replaces `taken`, with which the lane is
+  // through, by it. False: the queue is closed, for good.
   bool Take(size_t device, Taken& taken);
 
   // Takes the request out if it waits. If it was never pushed, Push will refuse it. True if it was waiting.
@@ -122,6 +122,7 @@ class RequestQueue {
   // When what waits is to be launched; not later than now if it fills a batch.
   int64_t LaunchTimeNs() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Gather(int64_t until_ns) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void NoteFinished(const Taken& taken) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void FillBatch(Taken& taken) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const BatchSize budget_;

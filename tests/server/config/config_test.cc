@@ -6,6 +6,7 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "kernels/cpu/cpu_info.h"
 #include "tests/server/config/scoped_flags.h"
 
 namespace flashcore {
@@ -48,6 +49,8 @@ TEST(ConfigTest, EveryFlagArrives) {
                                                         {"max_batch_bytes", "6000000"},
                                                         {"max_batch_gflop", "11"},
                                                         {"max_queue_delay", "2ms"},
+                                                        {"max_backlog", "30ms"},
+                                                        {"lane_poll", "3ms"},
                                                         {"max_stream_in_flight", "7"},
                                                         {"max_concurrent_streams", "8"},
                                                         {"grpc_memory_bytes", "9000000"},
@@ -79,6 +82,9 @@ TEST(ConfigTest, EveryFlagArrives) {
   EXPECT_EQ(options->engine.max_batch_bytes, 6'000'000);
   EXPECT_EQ(options->scheduler.max_batch_flops, 11e9);
   EXPECT_EQ(options->scheduler.max_queue_delay_ns, 2'000'000);
+  EXPECT_EQ(options->scheduler.max_backlog_ns, 30'000'000);
+  EXPECT_EQ(options->scheduler.lane_poll_ns, LanePollNs(absl::Milliseconds(3), cpu::AllowedCpus()));
+  EXPECT_EQ(options->engine.lane_poll_ns, options->scheduler.lane_poll_ns);
   EXPECT_EQ(options->max_stream_in_flight, 7);
   EXPECT_EQ(options->max_concurrent_streams, 8);
   EXPECT_EQ(options->grpc_memory_bytes, 9'000'000);
@@ -124,6 +130,8 @@ TEST(ConfigTest, ABadFlagIsNamedWithItsBounds) {
                                {"slow_log_ms", "3600001", "from 0 to 3600000"},
                                {"max_batch_gflop", "-1", "from 0 to 1000000000"},
                                {"max_queue_delay", "1001ms", "from 0s to 1s"},
+                               {"max_backlog", "61s", "from 0s to 1m"},
+                               {"lane_poll", "101ms", "from 0s to 100ms"},
                                {"lanes", "17", "from 0 to 16"},
                                {"max_queue_length", "0", "from 1 to 1048576"},
                                {"staging_bytes", "1", "from 1048576"},
@@ -147,6 +155,12 @@ TEST(ConfigTest, ABadFlagIsNamedWithItsBounds) {
     EXPECT_THAT(std::string(status.message()), StartsWith(std::string("--") + bad.name + ": "));
     EXPECT_THAT(std::string(status.message()), HasSubstr(bad.expected));
   }
+}
+
+TEST(ConfigTest, LanesPollOnlyWhereThereAreCpusToSpare) {
+  EXPECT_EQ(LanePollNs(absl::Milliseconds(3), 7), 0);
+  EXPECT_EQ(LanePollNs(absl::Milliseconds(3), 8), 3'000'000);
+  EXPECT_EQ(LanePollNs(absl::ZeroDuration(), 8), 0);
 }
 
 TEST(ConfigTest, EmptyMeansOff) {

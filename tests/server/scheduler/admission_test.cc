@@ -108,9 +108,9 @@ TEST_F(AdmissionTest, BacklogBoundCountsTheTimeOfAllThatIsUnderWay) {
   EXPECT_GT(RetryAfterMs(full), 0);
   EXPECT_EQ(Rejections("queue_full"), 1);
   for (size_t batch = 1; batch <= 2; ++batch) {
+    clock_.AdvanceNs(10);
     engine_.device().Release(batch);
     engine_.device().AwaitBatch(batch + 1);
-    clock_.AdvanceNs(10);
   }
   EXPECT_TRUE(AdmitError().ok()) << "five of 10 ns and this one";
   EXPECT_FALSE(AdmitError(Problem(), {.priority = Priority::kLow}).ok()) << "half is open to low priorities";
