@@ -99,10 +99,12 @@ void AttendCall::Cancel() {
 }
 
 void AttendCall::Answer(const absl::Status& status) {
-  answered_ns_ = services_.clock.NowNs();
+  const int64_t now_ns = services_.clock.NowNs();
+  // The requests of a batch are answered one after the other: the wait for its turn is part of sending.
+  answered_ns_ = request_ != nullptr && request_->computed_ns != 0 ? request_->computed_ns : now_ns;
   status_ = status;
   // gRPC cancels a call whose deadline passes: to the metrics the two are different things.
-  if (absl::IsCancelled(status) && answered_ns_ >= context_.deadline_ns) {
+  if (absl::IsCancelled(status) && now_ns >= context_.deadline_ns) {
     status_ = absl::DeadlineExceededError("the deadline passed while the request waited");
   }
   // On the stack, as it may end in the destruction of this call.

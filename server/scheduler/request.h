@@ -43,6 +43,7 @@ class Request {
 
   // Set by the scheduler before `done`.
   StageTimes times;          // queue; upload, compute, download of the whole batch.
+  int64_t computed_ns = 0;   // When those were over, by the scheduler's clock; 0 if it was never launched.
   int64_t batch_size = 0;    // 0 if it was never launched.
   absl::string_view kernel;  // Valid as long as the engines.
 

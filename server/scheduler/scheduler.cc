@@ -1,5 +1,6 @@
 #include "server/scheduler/scheduler.h"
 
+#include <algorithm>
 #include <limits>
 #include <utility>
 
@@ -246,17 +247,24 @@ void Scheduler::RunBatch(size_t device, Lane& lane, RequestQueue::Taken& taken,
 
   metrics_.AddLanesBusy(1);
   StageTimes times;
+  const int64_t started_ns = clock_.NowNs();
   const absl::Status status = lane.Run(problems, times);
+  const int64_t ended_ns = clock_.NowNs();
   metrics_.AddLanesBusy(-1);
   if (!status.ok()) {
     FailForGood(status, taken.batch);
     return;
   }
+  // The lane's stages are the device's own times; what the host took to hand the batch over and to notice its end comes
+  // after them.
+  const int64_t device_ns = times[Stage::kUpload] + times[Stage::kCompute] + times[Stage::kDownload];
+  const int64_t computed_ns = std::min(started_ns + device_ns, ended_ns);
   metrics_.RecordBatch(
       {.device = device, .requests = taken.size.requests, .bytes = taken.size.bytes, .flops = taken.size.flops});
   for (std::shared_ptr<Request>& request : taken.batch) {
     request->times = times;
-    request->times[Stage::kQueue] = taken.taken_ns - request->submitted_ns_;
+    request->times[Stage::kQueue] = started_ns - request->submitted_ns_;
+    request->computed_ns = computed_ns;
     request->batch_size = taken.size.requests;
     request->kernel = engines_[device]->backend().info().kernel;
     Finish(std::move(request), absl::OkStatus());
