@@ -85,8 +85,9 @@ grpc_ssl_certificate_config_reload_status PortCredentials::Fetch(void* handover,
   std::shared_ptr<const TlsMaterial> current = last.store->Current();
   if (current == last.given) return GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_UNCHANGED;
   const grpc_ssl_pem_key_cert_pair pair = {current->private_key.c_str(), current->certificate_chain.c_str()};
-  *config = grpc_ssl_server_certificate_config_create(current->client_ca.empty() ? nullptr : current->client_ca.c_str(),
-                                                      &pair, 1);
+  // gRPC wants CAs even if it asks no client for a certificate; they are then never used.
+  const std::string& client_ca = current->client_ca.empty() ? current->certificate_chain : current->client_ca;
+  *config = grpc_ssl_server_certificate_config_create(client_ca.c_str(), &pair, 1);
   last.given = std::move(current);
   return GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_NEW;
 }

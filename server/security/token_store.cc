@@ -31,10 +31,13 @@ absl::StatusOr<std::unique_ptr<TokenStore>> TokenStore::Open(const std::string& 
 absl::Status TokenStore::Take(const std::vector<std::string>& contents) {
   absl::StatusOr<TokenSet> tokens = TokenSet::Parse(contents.front());
   if (!tokens.ok()) return tokens.status();
-  metrics_.SetTokens(tokens->size());
-  LogInfo("tokens", {{"count", tokens->size()}});
-  const MutexLock lock(mutex_);
-  current_ = std::make_shared<const TokenSet>(*std::move(tokens));
+  const size_t count = tokens->size();
+  {
+    const MutexLock lock(mutex_);
+    current_ = std::make_shared<const TokenSet>(*std::move(tokens));
+  }
+  metrics_.SetTokens(count);
+  LogInfo("tokens", {{"count", count}});
   return absl::OkStatus();
 }
 

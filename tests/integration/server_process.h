@@ -43,6 +43,7 @@ class ServerProcess {
   // Blocks until the log has a line with msg=`message`; empty if the log ends first.
   LogLine WaitForLog(absl::string_view message);
 
+  pid_t pid() const { return pid_; }
   void Signal(int signal) const;
   // Blocks until it ends: its exit status, or minus the signal that killed it.
   int Wait();
