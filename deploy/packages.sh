@@ -10,7 +10,7 @@ FLASHCORE_BUILD_PACKAGES=(
 # shellcheck disable=SC2034
 FLASHCORE_TEST_PACKAGES=(
   libbenchmark-dev libgmock-dev libgtest-dev
-  prometheus python3 python3-grpcio python3-numpy python3-protobuf python3-yaml
+  openssl prometheus python3 python3-grpcio python3-numpy python3-protobuf python3-yaml
 )
 # shellcheck disable=SC2034
 FLASHCORE_CI_PACKAGES=(

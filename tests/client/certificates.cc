@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <fstream>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 
@@ -39,7 +40,7 @@ void Extend(X509* certificate, int what, const std::string& value) {
 
 }  // namespace
 
-TestAuthority::TestAuthority(const std::string& name) : name_(name), key_(EVP_EC_gen("P-256")) {
+TestAuthority::TestAuthority(std::string name) : name_(std::move(name)), key_(EVP_EC_gen("P-256")) {
   certificate_ = Draft(name_, key_.get(), {});
   Extend(certificate_.get(), NID_basic_constraints, "critical,CA:TRUE");
   Extend(certificate_.get(), NID_key_usage, "critical,keyCertSign");
@@ -78,7 +79,7 @@ Identity TestAuthority::Issue(const CertificateRequest& request) const {
 }
 
 std::string WriteTestFile(const std::string& name, const std::string& bytes) {
-  const std::string path = absl::StrCat(testing::TempDir(), "/flashcore-", getpid(), "-", name);
+  std::string path = absl::StrCat(testing::TempDir(), "/flashcore-", getpid(), "-", name);
   // A rename: whoever reads the file meanwhile sees the old one or the new one.
   const std::string fresh = path + ".new";
   std::ofstream(fresh) << bytes;

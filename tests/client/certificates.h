@@ -28,7 +28,7 @@ struct CertificateRequest {
 
 class TestAuthority {
  public:
-  explicit TestAuthority(const std::string& name);
+  explicit TestAuthority(std::string name);
 
   // Its own certificate, PEM.
   std::string Certificate() const;

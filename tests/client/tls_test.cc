@@ -77,7 +77,7 @@ absl::Status Ask(const std::string& target, const ChannelSecurity& security) {
 
 class TlsTest : public ::testing::Test {
  protected:
-  std::string WithName(const std::string& target, const std::string& name) const {
+  static std::string WithName(const std::string& target, const std::string& name) {
     return absl::StrReplaceAll(target, {{"127.0.0.1", name}});
   }
 
