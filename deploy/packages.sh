@@ -5,7 +5,7 @@
 FLASHCORE_BUILD_PACKAGES=(
   g++ cmake ninja-build
   libabsl-dev libgrpc++-dev libhwy-dev libprotobuf-dev libspdlog-dev
-  nlohmann-json3-dev prometheus-cpp-dev protobuf-compiler protobuf-compiler-grpc
+  libssl-dev nlohmann-json3-dev prometheus-cpp-dev protobuf-compiler protobuf-compiler-grpc
 )
 # shellcheck disable=SC2034
 FLASHCORE_TEST_PACKAGES=(

@@ -38,7 +38,7 @@ absl::Status TlsStore::Take(const std::vector<std::string>& contents) {
                   .client_ca = requires_client_certificate_ ? contents[2] : std::string()});
   const absl::StatusOr<TlsFacts> facts = CheckTlsMaterial(*material);
   if (!facts.ok()) return facts.status();
-  const absl::Status dates = CheckDates(*facts, absl::Now());
+  absl::Status dates = CheckDates(*facts, absl::Now());
   const MutexLock lock(mutex_);
   // A server that does not start tells nobody when its certificate expired; one that serves does, in its metrics.
   if (!dates.ok() && current_ != nullptr) return dates;

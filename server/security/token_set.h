@@ -12,10 +12,14 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+
+struct evp_md_st;
 
 namespace flashcore {
 
@@ -30,17 +34,21 @@ class TokenSet {
   // (RFC 6750: letters, digits, -._~+/ and = at its end), twice the same, no token at all, more than kMostTokens.
   static absl::StatusOr<TokenSet> Parse(absl::string_view text);
 
-  // Takes as long for any other token of the same length.
+  // Takes as long for any other token of the same length, right or wrong: a fraction of a microsecond.
   bool Contains(absl::string_view token) const;
 
   size_t size() const { return digests_.size(); }
 
  private:
-  static constexpr size_t kDigestBytes = 32;
-  using Digest = std::array<unsigned char, kDigestBytes>;
+  // SHA-256, in words.
+  using Digest = std::array<uint64_t, 4>;
 
-  static Digest DigestOf(absl::string_view token);
+  TokenSet();
 
+  absl::Status Add(absl::string_view line);
+  Digest DigestOf(absl::string_view token) const;
+
+  std::shared_ptr<const evp_md_st> sha256_;  // Looked up once: OpenSSL takes longer to find it than to compute it.
   std::vector<Digest> digests_;
 };
 
