@@ -1,4 +1,5 @@
 // Which requests share a launch, and what each of them gets back.
+#include <algorithm>
 #include <cstdint>
 #include <vector>
 
@@ -25,6 +26,21 @@ TEST_F(BatchingTest, AFreeLaneTakesARequestAtOnce) {
   EXPECT_EQ(call.request->times[Stage::kDownload], FakeEngine::kDownloadNs);
   call.request.reset();
   ExpectNothingLeft();
+}
+
+// So that answering the requests of a batch one after the other, and noticing its end, count as sending.
+TEST_F(BatchingTest, WhatComesAfterTheDevicesTimesIsNotComputing) {
+  constexpr int64_t kDeviceNs = FakeEngine::kUploadNs + FakeEngine::kComputeNs + FakeEngine::kDownloadNs;
+  Start();
+  size_t index = 0;
+  for (const int64_t run_ns : {kDeviceNs + 1000, kDeviceNs, kDeviceNs - 1}) {
+    const int64_t started_ns = clock_.NowNs();
+    const Call call = Occupy(index);
+    clock_.AdvanceNs(run_ns);
+    engine_.device().Release(index++);
+    EXPECT_EQ(call.Wait(), absl::StatusCode::kOk);
+    EXPECT_EQ(call.request->computed_ns - started_ns, std::min(run_ns, kDeviceNs));
+  }
 }
 
 TEST_F(BatchingTest, WhatGathersWhileTheLaneIsBusySharesTheNextLaunchInOrder) {
@@ -90,36 +106,6 @@ TEST_F(BatchingTest, WhatIsAboveTheFlopBudgetIsComputedAlone) {
   EXPECT_THAT(KvLens(engine_.device().AwaitBatch(1)), ElementsAre(4));
   engine_.device().Release(1);
   EXPECT_THAT(KvLens(engine_.device().AwaitBatch(2)), ElementsAre(5));
-}
-
-TEST_F(BatchingTest, AFreeLaneGathersForTheDelayAndNoLonger) {
-  constexpr int64_t kDelayNs = 1'000'000;
-  Start({.lanes = 2, .max_queue_delay_ns = kDelayNs});
-  std::vector<Call> calls = {Submit(Problem(2))};
-  clock_.AdvanceNs(kDelayNs - 1);
-  calls.push_back(Submit(Problem(3)));
-  EXPECT_EQ(engine_.device().batches_started(), 0u);
-  clock_.AdvanceNs(1);
-  EXPECT_THAT(KvLens(engine_.device().AwaitBatch(0)), ElementsAre(2, 3));
-}
-
-TEST_F(BatchingTest, AFullBatchIsNotDelayed) {
-  Start({.max_batch_requests = 2, .max_queue_delay_ns = kMaxQueueDelayNs});
-  const std::vector<Call> calls = {Submit(Problem(2)), Submit(Problem(3)), Submit(Problem(4))};
-  EXPECT_THAT(KvLens(engine_.device().AwaitBatch(0)), ElementsAre(2, 3));
-}
-
-TEST_F(BatchingTest, ADeadlineWithinTheDelayIsNotWaitedFor) {
-  Start({.max_queue_delay_ns = kMaxQueueDelayNs});
-  const std::vector<Call> calls = {Submit(Problem(2)), Submit(Problem(3), {.deadline_ns = clock_.NowNs() + 10})};
-  EXPECT_THAT(KvLens(engine_.device().AwaitBatch(0)), ElementsAre(3, 2));
-}
-
-TEST_F(BatchingTest, GatheringEndsWithTheScheduler) {
-  Start({.max_queue_delay_ns = kMaxQueueDelayNs});
-  const Call call = Submit();
-  scheduler_.reset();
-  EXPECT_EQ(call.Wait(), absl::StatusCode::kUnavailable);
 }
 
 TEST_F(BatchingTest, ALargeRequestIsNotOvertaken) {

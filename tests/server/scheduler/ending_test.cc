@@ -1,6 +1,8 @@
 // The ways out other than a result: deadlines, cancellation, drain, device faults, shutdown.
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <thread>
 #include <vector>
@@ -175,6 +177,29 @@ TEST_F(EndingTest, WaitIdleReturnsOnlyAfterEveryDoneHas) {
   EXPECT_TRUE(done_returned);
   EXPECT_EQ(engine_.arena()->used_bytes(), 0u) << "and the request is gone";
   releaser.join();
+}
+
+TEST_F(EndingTest, WaitIdleWaitsForWhatEndsBeforeItsDeadline) {
+  Start();
+  const Call call = Occupy();
+  std::thread releaser([this] { engine_.device().Release(0); });
+  EXPECT_TRUE(scheduler_->WaitIdle(clock_.NowNs() + 3'600'000'000'000));
+  EXPECT_TRUE(call.outcome->is_set());
+  releaser.join();
+}
+
+TEST_F(EndingTest, WhatDoneHeldIsGoneBeforeTheSchedulerIsIdle) {
+  Start();
+  Scheduler& scheduler = *scheduler_;
+  std::atomic<bool> idle_too_early = false;
+  const auto let_go = [&](std::nullptr_t /*held*/) { idle_too_early = scheduler.WaitIdle(clock_.NowNs()); };
+  Call call = Admit();
+  call.request->done = [held = std::shared_ptr<void>(nullptr, let_go)](const absl::Status&) {};
+  scheduler.Submit(std::move(call.request));
+  engine_.device().ReleaseAll();
+  EXPECT_TRUE(scheduler.WaitIdle(kNoDeadlineNs));
+  scheduler_.reset();
+  EXPECT_FALSE(idle_too_early);
 }
 
 TEST_F(EndingTest, ADeviceFaultFailsTheBatchTheQueueAndEverythingLater) {
