@@ -1,7 +1,9 @@
 #include "server/rpc/attend_call.h"
 
+#include <iterator>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_join.h"
 #include "server/rpc/message_view.h"
@@ -82,9 +84,16 @@ absl::Status AttendCall::Admit() {
 
 void AttendCall::CopyTensors(WireChunks chunks) {
   const AttentionProblem& problem = request_->problem;
-  CopyRange(chunks, checked_.q, Writable(request_->input, problem.q));
-  CopyRange(chunks, checked_.k, Writable(request_->input, problem.k));
-  CopyRange(chunks, checked_.v, Writable(request_->input, problem.v));
+  const std::pair<WireRange, const void*> tensors[] = {
+      {checked_.q, problem.q}, {checked_.k, problem.k}, {checked_.v, problem.v}};
+  if (request_->input.size_bytes() < kLeastBytesToShare) {
+    for (const auto& [range, to] : tensors) CopyRange(chunks, range, Writable(request_->input, to));
+  } else {
+    std::vector<CopyPiece> pieces;
+    pieces.reserve(request_->input.size_bytes() / kPieceBytes + std::size(tensors) * chunks.size());
+    for (const auto& [range, to] : tensors) AppendPieces(chunks, range, Writable(request_->input, to), pieces);
+    services_.copy_helper.Copy(pieces);
+  }
   record_.stages[Stage::kStage] = Lap();
 }
 

@@ -15,6 +15,7 @@
 #include "absl/status/status.h"
 #include "kernels/base/mutex.h"
 #include "server/rpc/call_context.h"
+#include "server/rpc/copy_helper.h"
 #include "server/rpc/request_check.h"
 #include "server/rpc/response_writer.h"
 #include "server/rpc/wire_reader.h"
@@ -31,6 +32,7 @@ struct RpcServices {
   Metrics& metrics;
   const Clock& clock;
   SlowLog& slow_log;
+  CopyHelper& copy_helper;
 };
 
 class AttendCall {

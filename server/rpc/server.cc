@@ -8,10 +8,13 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "kernels/cpu/cpu_info.h"
 #include "server/rpc/attention_service.h"
 #include "server/rpc/buffer_memory.h"
 #include "server/rpc/builder_options.h"
+#include "server/rpc/copy_helper.h"
 #include "server/rpc/credentials.h"
+#include "server/rpc/grpc_log.h"
 #include "server/rpc/request_check.h"
 #include "server/rpc/wire_types.h"
 
@@ -51,7 +54,7 @@ std::string BoundAddress(const std::string& address, int port) {
 }
 
 absl::Status CannotListen(absl::string_view what) {
-  return absl::UnavailableError(absl::StrCat("cannot listen on ", what, "; gRPC's own log line above says why"));
+  return absl::UnavailableError(absl::StrCat("cannot listen on ", what, "; the line msg=grpc above says why"));
 }
 
 void SetServing(grpc::Server& server) {
@@ -64,7 +67,8 @@ class GrpcServer final : public RpcServer {
              v1::GetServerInfoResponse info)
       : scheduler_(scheduler),
         slow_log_(slow_ns, clock),
-        service_({scheduler, metrics, clock, slow_log_}, std::move(info)) {}
+        copy_helper_(cpu::AllowedCpus()),
+        service_({scheduler, metrics, clock, slow_log_, copy_helper_}, std::move(info)) {}
   ~GrpcServer() override;
 
   absl::Status Listen(const RpcOptions& options);
@@ -79,6 +83,7 @@ class GrpcServer final : public RpcServer {
  private:
   Scheduler& scheduler_;
   SlowLog slow_log_;
+  CopyHelper copy_helper_;
   AttentionService service_;
   std::vector<std::string> addresses_;
   std::string health_address_;
@@ -91,6 +96,7 @@ class GrpcServer final : public RpcServer {
 
 absl::Status GrpcServer::Listen(const RpcOptions& options) {
   KeepFreedMemory(options.grpc_memory_bytes);
+  TakeOverGrpcLog();
   // Switches of the process: every server built from here on has these services.
   grpc::EnableDefaultHealthCheckService(true);
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();

@@ -29,5 +29,20 @@ TEST(Staging, CopiesAnyRangeOfAnyChunks) {
   }
 }
 
+TEST(Staging, PiecesAreTheSameCopyInShortParts) {
+  const std::string bytes(3 * kPieceBytes + 100, 'x');
+  const std::vector<absl::string_view> chunks = {absl::string_view(bytes).substr(0, 2 * kPieceBytes + 1),
+                                                 absl::string_view(bytes).substr(2 * kPieceBytes + 1)};
+  std::string copy(bytes.size(), '#');
+  std::vector<CopyPiece> pieces;
+  AppendPieces(chunks, {10, bytes.size() - 20}, reinterpret_cast<std::byte*>(copy.data()), pieces);
+  for (const CopyPiece& piece : pieces) {
+    ASSERT_GT(piece.size_bytes, 0U);
+    ASSERT_LE(piece.size_bytes, kPieceBytes);
+    std::memcpy(piece.to, piece.from, piece.size_bytes);
+  }
+  EXPECT_EQ(copy, bytes.substr(20) + std::string(20, '#'));
+}
+
 }  // namespace
 }  // namespace flashcore
