@@ -16,6 +16,7 @@
 #include "server/config/config.h"
 #include "server/engine/engine.h"
 #include "server/engine/passthrough.h"
+#include "server/rpc/grpc_log.h"
 #include "server/rpc/server.h"
 #include "server/scheduler/scheduler.h"
 #include "server/security/security_metrics.h"
@@ -194,6 +195,7 @@ absl::Status StartMetricsServer(const ServerOptions& options, Parts& parts) {
 }
 
 absl::Status StartRpc(const ServerOptions& options, Parts& parts) {
+  TakeOverGrpcLog();
   absl::StatusOr<std::unique_ptr<RpcServer>> rpc =
       RpcServer::Start(ToRpcOptions(options, parts), parts.facts, parts.engines.front()->backend().info().dtypes,
                        *parts.scheduler, *parts.metrics, SteadyClock());

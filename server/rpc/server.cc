@@ -14,7 +14,6 @@
 #include "server/rpc/builder_options.h"
 #include "server/rpc/copy_helper.h"
 #include "server/rpc/credentials.h"
-#include "server/rpc/grpc_log.h"
 #include "server/rpc/request_check.h"
 #include "server/rpc/wire_types.h"
 
@@ -96,7 +95,6 @@ class GrpcServer final : public RpcServer {
 
 absl::Status GrpcServer::Listen(const RpcOptions& options) {
   KeepFreedMemory(options.grpc_memory_bytes);
-  TakeOverGrpcLog();
   // Switches of the process: every server built from here on has these services.
   grpc::EnableDefaultHealthCheckService(true);
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();

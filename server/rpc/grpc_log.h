@@ -1,0 +1,33 @@
+// What gRPC has to say, in the server's log.
+#ifndef FLASHCORE_SERVER_RPC_GRPC_LOG_H_
+#define FLASHCORE_SERVER_RPC_GRPC_LOG_H_
+
+#include <cstdint>
+
+#include "kernels/base/mutex.h"
+
+namespace flashcore {
+
+// So many lines in each second of a clock, for causes that strangers have in their hand. Thread-safe.
+class LinesPerSecond {
+ public:
+  explicit LinesPerSecond(int most) : most_(most) {}
+
+  // Whether one more may be written; if so, `dropped` is how many were not since the last one.
+  bool Take(int64_t now_seconds, int64_t& dropped);
+
+ private:
+  const int most_;
+  Mutex mutex_;
+  int64_t second_ ABSL_GUARDED_BY(mutex_) = 0;
+  int written_ ABSL_GUARDED_BY(mutex_) = 0;
+  int64_t dropped_ ABSL_GUARDED_BY(mutex_) = 0;
+};
+
+// From here on gRPC's log lines, for the whole process, are the server's, msg=grpc, 10 a second at most: whoever knocks
+// without TLS, or with a wrong certificate, causes one. All are warnings, as what ends the server is told by itself.
+void TakeOverGrpcLog();
+
+}  // namespace flashcore
+
+#endif  // FLASHCORE_SERVER_RPC_GRPC_LOG_H_
