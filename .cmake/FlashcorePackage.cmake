@@ -4,8 +4,9 @@
 #   cpack -G DEB    the same under /opt/flashcore, with the systemd unit and its flags; needs nothing but the C library
 #
 # deploy/package.sh builds both with the right options.
-install(FILES ${PROJECT_SOURCE_DIR}/deploy/README.md ${PROJECT_SOURCE_DIR}/deploy/RUNBOOK.md DESTINATION share/doc
-        COMPONENT runtime)
+install(FILES ${PROJECT_SOURCE_DIR}/deploy/README.md ${PROJECT_SOURCE_DIR}/deploy/RUNBOOK.md
+              ${PROJECT_SOURCE_DIR}/deploy/SECURITY.md DESTINATION share/doc COMPONENT runtime)
+install(FILES ${PROJECT_SOURCE_DIR}/deploy/systemd/tls.conf DESTINATION share/systemd COMPONENT runtime)
 install(FILES ${PROJECT_SOURCE_DIR}/proto/flashcore/v1/attention.proto DESTINATION share/proto/flashcore/v1
         COMPONENT runtime)
 # The bundled libraries' licences ask to travel with them.

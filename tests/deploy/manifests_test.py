@@ -11,6 +11,8 @@ import unittest
 
 try:
     import yaml
+
+    import kustomize
 except ImportError:
     print("skipped: no yaml (Debian and Ubuntu: python3-yaml)")
     sys.exit(77)
@@ -18,7 +20,7 @@ except ImportError:
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
 SERVER = os.environ.get("FLASHCORE_SERVER")
-GRPC_PORT, METRICS_PORT = 50051, 9464
+GRPC_PORT, METRICS_PORT, HEALTH_PORT = 50051, 9464, 50052
 DEFAULT_DRAIN_S = 30
 
 
@@ -35,6 +37,11 @@ def drain_seconds(arguments):
         if match := re.fullmatch(r"--drain_timeout=(\d+)s", argument):
             return int(match[1])
     return DEFAULT_DRAIN_S
+
+
+def flags_of(arguments):
+    """{name: value} of --name=value."""
+    return dict(argument[2:].split("=", 1) for argument in arguments if "=" in argument)
 
 
 def flag_file(path):
@@ -59,6 +66,19 @@ class FlagsTest(unittest.TestCase):
     def test_arguments_in_kubernetes(self):
         container = kubernetes("Deployment")["spec"]["template"]["spec"]["containers"][0]
         self.assert_server_takes(f"--flagfile={DEPLOY / 'docker/cuda.flags'}", *container["args"])
+
+    def test_what_makes_it_secure(self):
+        compose = load("docker/compose.tls.yaml")["services"]["server"]["command"]
+        self.assert_server_takes(f"--flagfile={DEPLOY / 'docker/cuda.flags'}", *compose)
+        overlay = documents_of("gke-l4-tls")["Deployment"]["spec"]["template"]["spec"]["containers"][0]["args"]
+        self.assert_server_takes(f"--flagfile={DEPLOY / 'docker/cuda.flags'}", *overlay)
+        drop_in = re.search(r'^Environment="FLASHCORE_ARGUMENTS=(.*)"$', (DEPLOY / "systemd/tls.conf").read_text(), re.MULTILINE)
+        self.assert_server_takes(f"--flagfile={DEPLOY / 'systemd/flags'}", *drop_in[1].split())
+
+    def test_without_its_certificate_a_secured_server_does_not_start(self):
+        for arguments in (load("docker/compose.tls.yaml")["services"]["server"]["command"],
+                          documents_of("gke-l4-tls")["Deployment"]["spec"]["template"]["spec"]["containers"][0]["args"]):
+            self.assertIn("--noinsecure", arguments)
 
     def test_ports(self):
         for path, host in (("docker/cuda.flags", "0.0.0.0"), ("docker/cpu.flags", "0.0.0.0"), ("systemd/flags", "127.0.0.1")):
@@ -125,6 +145,33 @@ class ComposeTest(unittest.TestCase):
                 self.assertLessEqual({target.split(":")[0] for target in group["targets"]}, names)
 
 
+class SecuredComposeTest(unittest.TestCase):
+    def setUp(self):
+        self.base = load("docker/compose.yaml")["services"]
+        self.secured = load("docker/compose.tls.yaml")["services"]
+
+    def test_it_secures_every_server(self):
+        self.assertEqual(set(self.secured), {name for name in self.base if name.startswith("server")})
+
+    def test_files_are_mounted_as_a_folder_and_probes_reach_the_health_port(self):
+        for service in self.secured.values():
+            flags = flags_of(service["command"])
+            source, target, mode = service["volumes"][0].split(":")
+            self.assertEqual((source, mode), ("/etc/flashcore/secrets", "ro"))
+            for flag in ("tls_cert", "tls_key", "tls_client_ca", "auth_tokens_file"):
+                self.assertEqual(str(pathlib.PurePath(flags[flag]).parent), target, flag)
+            self.assertEqual(flags["health_listen"], f"127.0.0.1:{HEALTH_PORT}")
+            self.assertIn(f"--target={flags['health_listen']}", service["healthcheck"]["test"])
+
+    def test_only_the_encrypted_port_is_public(self):
+        for service in self.secured.values():
+            self.assertEqual([port.split(":")[-1] for port in service["ports"]], [str(GRPC_PORT)])
+
+
+def documents_of(overlay):
+    return {document["kind"]: document for document in kustomize.build(DEPLOY / "kubernetes/overlays" / overlay)}
+
+
 def kubernetes(kind):
     """The base's one document of that kind."""
     files = load("kubernetes/base/kustomization.yaml")["resources"]
@@ -171,6 +218,12 @@ class KubernetesTest(unittest.TestCase):
         self.assertEqual(self.server["securityContext"], {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True,
                                                           "capabilities": {"drop": ["ALL"]}})
 
+    def test_rules_for_the_operator_are_those_of_prometheus(self):
+        printed = subprocess.run(["bash", DEPLOY / "kubernetes/rules.sh"], check=True, text=True, capture_output=True, timeout=60)
+        rule = yaml.safe_load(printed.stdout)
+        files = sorted((DEPLOY / "prometheus/rules").glob("*.yaml"))
+        self.assertEqual(rule["spec"]["groups"], [group for path in files for group in yaml.safe_load(path.read_text())["groups"]])
+
     def test_page_locked_memory_fits_the_limit(self):
         staging = next(int(argument.split("=")[1]) for argument in self.server["args"] if "staging_bytes" in argument)
         limit = int(re.fullmatch(r"(\d+)Gi", self.server["resources"]["limits"]["memory"])[1]) << 30
@@ -204,6 +257,48 @@ class KubernetesTest(unittest.TestCase):
         self.assertEqual(pod["nodeSelector"]["cloud.google.com/gke-accelerator"], "nvidia-l4")
         self.assertEqual(pod["containers"][0]["resources"]["limits"]["nvidia.com/gpu"], "1")
         self.assertEqual({document["metadata"].get("namespace", "flashcore") for document in documents.values()}, {"flashcore"})
+
+
+class SecuredKubernetesTest(unittest.TestCase):
+    def setUp(self):
+        self.documents = documents_of("gke-l4-tls")
+        self.pod = self.documents["Deployment"]["spec"]["template"]["spec"]
+        self.server = self.pod["containers"][0]
+        self.flags = flags_of(self.server["args"])
+
+    def test_probes_ask_the_health_port(self):
+        self.assertEqual(self.flags["health_listen"], f"0.0.0.0:{HEALTH_PORT}")
+        self.assertIn({"name": "health", "containerPort": HEALTH_PORT}, self.server["ports"])
+        for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+            self.assertEqual(self.server[probe]["grpc"]["port"], HEALTH_PORT, probe)
+        # The kubelet's alone: pods are not let in.
+        ports = {port["port"] for rule in self.documents["NetworkPolicy"]["spec"]["ingress"] for port in rule["ports"]}
+        self.assertNotIn("health", ports)
+
+    def test_files_come_from_secrets_mounted_as_folders(self):
+        mounts = {mount["name"]: mount for mount in self.server["volumeMounts"]}
+        secrets = {volume["name"]: volume["secret"]["secretName"] for volume in self.pod["volumes"]}
+        for flag, secret in (("tls_cert", "flashcore-tls"), ("tls_key", "flashcore-tls"), ("tls_client_ca", "flashcore-tls"),
+                             ("auth_tokens_file", "flashcore-tokens")):
+            folder = str(pathlib.PurePath(self.flags[flag]).parent)
+            name = next(name for name, mount in mounts.items() if mount["mountPath"] == folder)
+            self.assertEqual(secrets[name], secret)
+            self.assertTrue(mounts[name]["readOnly"])
+            # A single file would never change again.
+            self.assertNotIn("subPath", mounts[name])
+
+    def test_cert_manager_writes_that_secret_for_the_service(self):
+        certificates = {document["metadata"]["name"]: document["spec"] for document in load_all("kubernetes/cert-manager.yaml")
+                        if document["kind"] == "Certificate"}
+        service = self.documents["Service"]["metadata"]
+        self.assertEqual(certificates["flashcore-tls"]["secretName"], "flashcore-tls")
+        self.assertIn(f"{service['name']}.{service['namespace']}.svc.cluster.local", certificates["flashcore-tls"]["dnsNames"])
+
+    def test_the_rest_is_as_without(self):
+        plain = documents_of("gke-l4")
+        self.assertEqual(set(plain), set(self.documents))
+        self.assertEqual(self.pod["nodeSelector"], plain["Deployment"]["spec"]["template"]["spec"]["nodeSelector"])
+        self.assertEqual(self.server["resources"], plain["Deployment"]["spec"]["template"]["spec"]["containers"][0]["resources"])
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ import hashlib
 import json
 import os
 import pathlib
-import queue
 import re
 import secrets
 import shutil
@@ -21,9 +20,11 @@ import ssl
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import urllib.request
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "python"))
+import fixture  # pylint: disable=wrong-import-position
 
 WAIT_SECONDS = 60
 SKIPPED = 77
@@ -92,44 +93,16 @@ class MountedSecret:
             shutil.rmtree(old)
 
 
-class Server:
-    def __init__(self, program, folder, authority):
-        self.process = subprocess.Popen(
-            [program, "--backend=cpu", "--cpu_threads=1", "--listen=127.0.0.1:0", "--metrics_address=127.0.0.1:0",
-             "--log_format=json", "--staging_bytes=67108864", "--max_message_bytes=8388608", "--max_batch_bytes=67108864",
-             f"--tls_cert={folder}/tls.crt", f"--tls_key={folder}/tls.key", f"--tls_client_ca={authority}",
-             f"--auth_tokens_file={folder}/tokens", "--tls_reload_period=100ms", "--max_connection_age=1s"],
-            stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True)
-        self.log = []
-        self._events = queue.Queue()
-        threading.Thread(target=self._read_log, daemon=True).start()
-        try:
-            addresses = self._wait_until_serving()
-        except BaseException:
-            self.process.kill()
-            raise
-        self.address, self.metrics_address = addresses["listening"], addresses["metrics"]
+class Server(fixture.Server):
+    """One that wants certificates and tokens, and looks at its files often. `folder` has them; `authority` signs clients."""
 
-    def _read_log(self):
-        for line in self.process.stderr:
-            self.log.append(line)
-            if line.startswith("{"):
-                self._events.put(json.loads(line))
-        self._events.put(None)
-
-    def _wait_until_serving(self):
-        """{message: address} of the log's lines up to the one that says `serving`."""
-        addresses = {}
-        while True:
-            event = self._events.get(timeout=WAIT_SECONDS)
-            if event is None:
-                raise AssertionError("the server ended:\n" + "".join(self.log))
-            if "address" in event:
-                addresses[event["msg"]] = event["address"]
-            if event["msg"] == "serving":
-                return addresses
+    def __init__(self, arguments, folder, authority):
+        super().__init__(arguments, "--cpu_threads=1", "--staging_bytes=67108864", "--max_batch_bytes=67108864",
+                         f"--tls_cert={folder}/tls.crt", f"--tls_key={folder}/tls.key", f"--tls_client_ca={authority}",
+                         f"--auth_tokens_file={folder}/tokens", "--tls_reload_period=100ms", "--max_connection_age=1s")
 
     def metric(self, name):
+        """The sum of its series."""
         address = re.sub(r"^(http://)?([^/]*).*$", r"\2", self.metrics_address)
         with urllib.request.urlopen(f"http://{address}/metrics", timeout=WAIT_SECONDS) as answer:
             values = re.findall(rf"^{name}(?:{{[^}}]*}})? (\S+)$", answer.read().decode(), re.MULTILINE)
@@ -224,33 +197,34 @@ def finish(load, report):
     return json.loads(report.read_text())
 
 
+def turn_files_over(arguments, rotation, server, load):
+    answered = "flashcore_stage_duration_seconds_count"
+    wait_for(lambda: server.metric(answered) > 0, "the first answer")
+    for turn in range(arguments.rotations):
+        rotation.rotate(server)
+        if turn == 0:
+            rotation.break_and_mend(server)
+        before = server.metric(answered)
+        wait_for(lambda before=before: server.metric(answered) > before, "answers after a rotation")
+        assert load.poll() is None, load.communicate()[0]
+
+
 def check(arguments, kind, work):
     rotation = Rotation(kind, work, Authority(work))
     client, report = rotation.client_files.folder, work / "report.json"
-    server = Server(arguments.server, rotation.server_files.folder, work / "ca.crt")
-    load = start_load(arguments.load, server.address, client, report)
-    try:
-        answered = "flashcore_stage_duration_seconds_count"
-        wait_for(lambda: server.metric(answered) > 0, "the first answer")
-        for turn in range(arguments.rotations):
-            rotation.rotate(server)
-            if turn == 0:
-                rotation.break_and_mend(server)
-            before = server.metric(answered)
-            wait_for(lambda before=before: server.metric(answered) > before, "answers after a rotation")
-            assert load.poll() is None, load.communicate()[0]
-        reloads = server.metric("flashcore_tls_reloads_total")
-        result = finish(load, report)
-        refused = server.metric("flashcore_auth_failures_total")
-    finally:
-        load.kill()
-        server.process.send_signal(signal.SIGTERM)
-        status = server.process.wait(WAIT_SECONDS)
+    with Server(arguments, rotation.server_files.folder, work / "ca.crt") as server:
+        load = start_load(arguments.load, server.address, client, report)
+        try:
+            turn_files_over(arguments, rotation, server, load)
+            reloads = server.metric("flashcore_tls_reloads_total")
+            result = finish(load, report)
+            refused = server.metric("flashcore_auth_failures_total")
+        finally:
+            load.kill()
     print(f"{kind.__name__}: {arguments.rotations} rotations, {reloads:.0f} reloads, {result['answered']} answered, "
           f"{result['failed']} failed, {refused:.0f} calls refused", flush=True)
     assert result["failed"] == 0 and refused == 0 and result["answered"] > 0
     assert reloads >= arguments.rotations
-    assert status == 0, f"the server ended with status {status}"
     everything = "".join(server.log)
     assert rotation.token not in everything, "a token is in the server's log"
     assert "PRIVATE KEY" not in everything, "a key is in the server's log"
@@ -262,6 +236,7 @@ def main():
     parser.add_argument("--load", default=os.environ.get("FLASHCORE_LOAD"), help="path of flashcore_load")
     parser.add_argument("--rotations", type=int, default=2, help="for each way of replacing files")
     arguments = parser.parse_args()
+    arguments.backend = "cpu"
     if shutil.which("openssl") is None:
         print("skipped: no openssl (Debian and Ubuntu: openssl)")
         sys.exit(SKIPPED)

@@ -50,6 +50,22 @@ class UnitTest(unittest.TestCase):
     def test_the_verification_sees_mistakes(self):
         self.assertIn("Unknown key", self.verify(self.text.replace("ProtectHome=", "ProtectHouse=")))
 
+    def drop_in(self, text):
+        """What systemd says of the unit with tls.conf beside it."""
+        unit = self.unit(self.text)
+        folder = self.folder / f"{UNIT.name}.d"
+        folder.mkdir(exist_ok=True)
+        (folder / "tls.conf").write_text(text)
+        return run("systemd-analyze", "verify", "--man=no", str(unit)).stderr.replace(str(self.folder), "")
+
+    def test_the_drop_in_for_tls(self):
+        text = (ROOT / "deploy/systemd/tls.conf").read_text()
+        self.assertEqual([line for line in self.drop_in(text).splitlines() if "flashcore" in line], [])
+        self.assertIn("Unknown key", self.drop_in(text.replace("LoadCredential=", "LoadCredentials=")))
+        credentials = dict(re.findall(r"^LoadCredential=([^:]+):(\S+)$", text, re.MULTILINE))
+        self.assertEqual(set(re.findall(r"=%d/([\w.]+)", text)), set(credentials))
+        self.assertIn("$FLASHCORE_ARGUMENTS", re.search(r"^ExecStart=(.*)$", self.text, re.MULTILINE)[1])
+
     def test_the_exposure_is_within_its_limit(self):
         exposure = self.exposure(self.text)
         print(f"exposure {exposure}, limit {MAX_EXPOSURE}")
