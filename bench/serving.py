@@ -21,6 +21,7 @@ import json
 import pathlib
 import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -221,6 +222,19 @@ def cancel(args, work):
 PARTS = {"overload": overload, "shapes": shapes, "drain": drain, "cancel": cancel}
 
 
+def describe_machine(args):
+    print(time.strftime("date      %Y-%m-%d %H:%M UTC", time.gmtime()))
+    if shutil.which("nvidia-smi"):
+        command = ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"]
+        print("gpu      ", subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip())
+    models = re.findall(r"^model name\s*: (.*)$", pathlib.Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    print(f"cpu       {len(models)} x {models[0].strip()}")
+    version = args.bin.parent / "VERSION"
+    if version.is_file():
+        print(version.read_text().strip())
+    print(flush=True)
+
+
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bundle", type=pathlib.Path, help="what bench/bundle.sh made")
@@ -242,6 +256,7 @@ def parse_arguments():
 
 def main():
     args = parse_arguments()
+    describe_machine(args)
     good = True
     with tempfile.TemporaryDirectory() as folder:
         for part in args.parts.split(","):
