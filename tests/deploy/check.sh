@@ -80,6 +80,8 @@ check_envoy() {
   say "Envoy"
   "$tools_dir/bin/envoy" --mode validate --log-level warn -c deploy/envoy/envoy.yaml
   /usr/bin/python3 tests/deploy/envoy_check.py --server "$build/bin/flashcore_server" --envoy "$tools_dir/bin/envoy"
+  /usr/bin/python3 tests/deploy/envoy_tls_check.py --server "$build/bin/flashcore_server" \
+    --attend "$build/bin/flashcore_attend" --envoy "$tools_dir/bin/envoy"
 }
 
 check_package() {

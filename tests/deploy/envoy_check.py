@@ -44,25 +44,25 @@ def wait_for(condition, what):
     raise AssertionError(f"not within {WAIT_SECONDS} s: {what}")
 
 
-def envoy_config(servers):
-    """The configuration that ships, with the addresses of this run."""
-    config = yaml.safe_load((ROOT / "deploy/envoy/envoy.yaml").read_text())
-    config["admin"]["address"]["socket_address"]["port_value"] = 0
-    config["static_resources"]["listeners"][0]["address"]["socket_address"]["port_value"] = 0
-    endpoints = config["static_resources"]["clusters"][0]["load_assignment"]["endpoints"][0]["lb_endpoints"]
-    assert len(endpoints) == len(servers)
-    for endpoint, server in zip(endpoints, servers):
-        host, port = server.address.rsplit(":", 1)
-        endpoint["endpoint"]["address"]["socket_address"] = {"address": host, "port_value": int(port)}
-    return config
-
-
 class Envoy:
     """A running Envoy. A context manager."""
 
+    @staticmethod
+    def config(servers, _folder):
+        """The configuration that ships, with the addresses of this run."""
+        config = yaml.safe_load((ROOT / "deploy/envoy/envoy.yaml").read_text())
+        config["admin"]["address"]["socket_address"]["port_value"] = 0
+        config["static_resources"]["listeners"][0]["address"]["socket_address"]["port_value"] = 0
+        endpoints = config["static_resources"]["clusters"][0]["load_assignment"]["endpoints"][0]["lb_endpoints"]
+        assert len(endpoints) == len(servers)
+        for endpoint, server in zip(endpoints, servers):
+            host, port = server.address.rsplit(":", 1)
+            endpoint["endpoint"]["address"]["socket_address"] = {"address": host, "port_value": int(port)}
+        return config
+
     def __init__(self, program, servers, folder):
         path = folder / "envoy.json"
-        path.write_text(json.dumps(envoy_config(servers)))
+        path.write_text(json.dumps(self.config(servers, folder)))
         admin = folder / "admin"
         self.log = folder / "envoy.log"
         with self.log.open("wb") as log:

@@ -2,6 +2,9 @@
 # Installs the .deb in a bare Debian root, serves from it, and does the same from another folder. See --help.
 set -euo pipefail
 
+# shellcheck source=tests/deploy/release.sh
+source "$(dirname "${BASH_SOURCE[0]}")/release.sh"
+
 usage() {
   cat <<TEXT
 usage: bash tests/deploy/package_check.sh --packages DIR [--rootfs TAR]
@@ -13,23 +16,7 @@ Needs root, for chroot. Touches nothing outside a temporary folder.
 TEXT
 }
 
-fail() {
-  echo "error: $*" >&2
-  exit 1
-}
-
-packages=""
-rootfs=""
-while (($# > 0)); do
-  case "$1" in
-    --packages) packages="${2:?--packages needs a folder}" && shift 2 ;;
-    --rootfs) rootfs="${2:?--rootfs needs a file}" && shift 2 ;;
-    --help | -h) usage && exit 0 ;;
-    *) fail "unknown argument '$1'; --help lists them" ;;
-  esac
-done
-[[ -n "$packages" ]] || fail "--packages is needed"
-((EUID == 0)) || fail "this needs root"
+release_arguments "$@"
 
 # Mounts and processes of this script end with it: it runs in namespaces of its own.
 if [[ -z "${FLASHCORE_IN_NAMESPACE:-}" ]]; then
@@ -55,13 +42,13 @@ make_root() {
       { tail "$work/debootstrap.log" && fail "debootstrap failed"; }
   fi
   mount -t proc proc "$work/root/proc"
-  cp "$packages"/flashcore-*.deb "$work/root/tmp/flashcore.deb"
+  cp "$(release_file 'flashcore-*.deb')" "$work/root/tmp/flashcore.deb"
 }
 
 # The folder /tmp/unpacked: what the .tar.gz holds.
 unpack() {
   local archive
-  archive="$(find "$packages" -maxdepth 1 -name 'flashcore-*.tar.gz' -print -quit)"
+  archive="$(release_file 'flashcore-*.tar.gz')"
   if [[ -n "$archive" ]]; then
     mkdir "$work/root/tmp/unpacked"
     tar -C "$work/root/tmp/unpacked" --strip-components=1 -xzf "$archive"

@@ -3,6 +3,9 @@
 # stop. See --help.
 set -euo pipefail
 
+# shellcheck source=tests/deploy/release.sh
+source "$(dirname "${BASH_SOURCE[0]}")/release.sh"
+
 usage() {
   cat <<TEXT
 usage: bash tests/deploy/unit_check.sh --packages DIR --rootfs TAR
@@ -14,22 +17,8 @@ Needs root, buildah, podman and runc. Nothing may listen on the ports 50051 and 
 TEXT
 }
 
-fail() {
-  echo "error: $*" >&2
-  exit 1
-}
-
-packages=""
-rootfs=""
-while (($# > 0)); do
-  case "$1" in
-    --packages) packages="${2:?--packages needs a folder}" && shift 2 ;;
-    --rootfs) rootfs="${2:?--rootfs needs a file}" && shift 2 ;;
-    --help | -h) usage && exit 0 ;;
-    *) fail "unknown argument '$1'; --help lists them" ;;
-  esac
-done
-[[ -n "$packages" && -n "$rootfs" ]] || fail "--packages and --rootfs are needed"
+release_arguments "$@"
+[[ -n "$rootfs" ]] || fail "--rootfs is needed"
 
 readonly base=localhost/flashcore-check-base image=localhost/flashcore-check:systemd name="flashcore-unit-check-$$"
 engine=(podman --storage-driver overlay --runtime runc --cgroup-manager cgroupfs)
@@ -44,7 +33,7 @@ make_image() {
   working="$("${builder[@]}" from --pull-never "$base")"
   "${builder[@]}" run --isolation chroot --network host "$working" -- sh -c \
     'apt-get -qq update && apt-get -qq install -y --no-install-recommends systemd >/dev/null 2>&1'
-  "${builder[@]}" copy --quiet "$working" "$(find "$packages" -maxdepth 1 -name 'flashcore-*.deb' -print -quit)" \
+  "${builder[@]}" copy --quiet "$working" "$(release_file 'flashcore-*.deb')" \
     /opt/flashcore.deb >/dev/null
   "${builder[@]}" run --isolation chroot "$working" -- dpkg -i /opt/flashcore.deb
   "${builder[@]}" config --cmd /lib/systemd/systemd "$working"
