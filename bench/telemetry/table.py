@@ -9,8 +9,6 @@ import sys
 
 MOST_POINTS = 5.0
 MOST_CHANGE = 0.02
-# Of one `mma.sync.m16n8k16`, the instruction of every FlashCore kernel on tensor cores.
-FLOPS_PER_INSTRUCTION = 4096
 SCHEDULERS_PER_MULTIPROCESSOR = 4
 
 RATIO = "sm__pipe_tensor_cycles_active.avg.pct_of_peak_sustained_elapsed"
@@ -32,9 +30,9 @@ def ncu_means(path):
     return {name: statistics.mean(of_launches) for name, of_launches in values.items()}
 
 
-def expected_ratio(series, cycles_per_instruction):
-    """The share of time that the instructions for those FLOPs hold the pipes, at the clock that there was."""
-    cycles = series["flops_per_second"] / FLOPS_PER_INSTRUCTION * cycles_per_instruction
+def expected_ratio(series, ncu):
+    """The share of time that the launches behind those FLOPs hold the pipes, at the mean of the clocks that NVML named."""
+    cycles = series["flops_per_second"] / series["flops_per_launch"] * ncu[CYCLES]
     return cycles / (series["clock_hertz"] * SCHEDULERS_PER_MULTIPROCESSOR * series["multiprocessors"])
 
 
@@ -57,12 +55,13 @@ def compare(folder):
         points = 100 * cupti["tensor"] - ncu[RATIO]
         right = right and abs(points) <= MOST_POINTS
         print(f"{shape:38} {percent(cupti['tensor']):>7} {ncu[RATIO]:7.1f} {points:+7.1f} "
-              f"{percent(sources.get('nvml', {}).get('tensor')):>7} {percent(expected_ratio(cupti, cycles)):>7} "
+              f"{percent(sources.get('nvml', {}).get('tensor')):>7} {percent(expected_ratio(cupti, ncu)):>7} "
               f"{percent(sources.get('estimate', {}).get('tensor')):>9} {cupti['flops_per_second'] / 1e12:8.1f} {cycles:7.2f} "
               f"{cupti['clock_hertz'] / 1e9:6.3f} {percent(cupti['dram']):>6} {ncu[DRAM]:6.1f}")
-    print("cupti, nvml, estimate: flashcore_tensor_core_utilization_ratio by source. FLOPs: from FLOP/s, the clock and the\n"
-          "cycles for which an instruction holds the pipe, as ncu counts them; it leaves out what is computed only to be\n"
-          "masked. dram: flashcore_dram_utilization_ratio, and ncu's.")
+    print("cupti, nvml, estimate: flashcore_tensor_core_utilization_ratio by source. FLOPs: launches per second, as FLOP/s\n"
+          "tell, times the cycles for which one holds the pipes, as ncu counts them, at NVML's mean clock (GHz). That and the\n"
+          "estimate lag behind a clock that still falls: let each measurement take seconds. cycles: of a pipe for one\n"
+          "instruction. dram: flashcore_dram_utilization_ratio, and ncu's.")
     return right
 
 

@@ -19,7 +19,8 @@ struct GpuDevice {
 // Of the CUDA runtime. UNAVAILABLE: no such device. UNIMPLEMENTED: this build has no CUDA.
 absl::StatusOr<GpuDevice> QueryGpuDevice(int ordinal);
 
-// Floating-point operations that all tensor cores together do in one clock of the SMs, dense 16-bit in, 32-bit sums.
+// Floating-point operations that all tensor cores together do in one clock of the SMs by `mma.sync`, dense 16-bit in,
+// 32-bit sums.
 // Absent for a chip that this build does not know.
 std::optional<double> TensorFlopsPerClock(const GpuDevice& device);
 

@@ -42,7 +42,7 @@ std::string Output(const std::string& command) {
 
 // Empty if there is none.
 std::string FindBrowser() {
-  for (const char* name : {"chromium", "chromium-browser", "google-chrome"}) {
+  for (const char* name : {"chromium", "chromium-headless-shell", "chromium-browser", "google-chrome"}) {
     std::string path = Output(absl::StrCat("command -v ", name));
     if (!path.empty()) return path.substr(0, path.find('\n'));
   }
@@ -85,7 +85,7 @@ class StatusPageTest : public testing::Test {
  protected:
   void SetUp() override {
     browser_ = FindBrowser();
-    if (browser_.empty()) GTEST_SKIP() << "no browser here: neither chromium nor google-chrome is installed";
+    if (browser_.empty()) GTEST_SKIP() << "no browser here: chromium, chromium-headless-shell or google-chrome";
     profile_ = absl::StrCat(testing::TempDir(), "flashcore-browser-", getpid());
   }
   void TearDown() override {
