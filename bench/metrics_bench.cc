@@ -6,6 +6,7 @@
 
 #include <cstdint>
 
+#include "kernels/launch_counts.h"
 #include "server/telemetry/metrics.h"
 
 namespace flashcore {
@@ -24,11 +25,12 @@ CallRecord OneCall() {
   return call;
 }
 
-void RecordRequest(Metrics& metrics, const CallRecord& call) {
+void RecordRequest(Metrics& metrics, LaunchCounts& launches, const CallRecord& call) {
   metrics.AddRequestsInFlight(1);
   metrics.AddQueueLength(Priority::kNormal, 1);
   metrics.AddQueueLength(Priority::kNormal, -1);
   metrics.AddLanesBusy(1);
+  launches.Add(0, 1);
   metrics.RecordBatch({.requests = 1, .bytes = 2 * kBytes, .flops = kFlops});
   metrics.AddLanesBusy(-1);
   metrics.RecordCall(call);
@@ -42,9 +44,10 @@ Metrics& SharedMetrics() {
 }
 
 void BM_Request(benchmark::State& state) {
+  static LaunchCounts launches({"cuda/scalar"});
   Metrics& metrics = SharedMetrics();
   const CallRecord call = OneCall();
-  while (state.KeepRunning()) RecordRequest(metrics, call);
+  while (state.KeepRunning()) RecordRequest(metrics, launches, call);
 }
 BENCHMARK(BM_Request)->Threads(1)->Threads(2)->Threads(4);
 

@@ -16,6 +16,9 @@ FLASHCORE_TEST_PACKAGES=(
 FLASHCORE_CI_PACKAGES=(
   ccache clang-14 clang-format-14 clang-tidy-14 debootstrap git libclang-rt-14-dev python3-venv shellcheck systemd tmux
 )
+# A browser for the status page's test. Debian has it; Ubuntu has browsers as snaps only.
+# shellcheck disable=SC2034
+FLASHCORE_BROWSER_PACKAGES=(chromium-headless-shell)
 
 # flashcore_missing_packages PACKAGE...: prints those that are not installed, one a line.
 flashcore_missing_packages() {
