@@ -22,6 +22,13 @@ inline constexpr float kHeadroomLog2 = 8.0F;
 // Bound on q_len, kv_len, keys_before and keys_after, so that sums of three fit in 32 bits.
 inline constexpr int32_t kMaxFusedLength = 1 << 29;
 
+// In chunks of 16 bytes, where every row starts: products with indices take one instruction.
+struct FusedStrides {
+  int32_t batch;
+  int32_t head;
+  int32_t row;
+};
+
 struct FusedProblem {
   const void* q;
   const void* k;
@@ -30,10 +37,10 @@ struct FusedProblem {
   float* lse;          // nullptr: not wanted.
   float* partials;     // splits > 1: for each tile of each unit, each split's rows of O and sums.
   uint32_t* arrivals;  // splits > 1: for each tile of each unit, 0 between launches.
-  TensorStrides q_strides;
-  TensorStrides k_strides;
-  TensorStrides v_strides;
-  TensorStrides o_strides;
+  FusedStrides q_strides;
+  FusedStrides k_strides;
+  FusedStrides v_strides;
+  FusedStrides o_strides;
   int32_t head_dim;
   int32_t q_len;
   int32_t kv_len;

@@ -1,8 +1,10 @@
-// From a CTA's sums to O and LSE. Where several warps, or several CTAs, took shares of the same rows' keys:
+// From a warp's sums to O and LSE. Where warps, or CTAs, took shares of the same rows' keys, the shares are merged:
 //
-//   warps of a key group --O, RowShare--> shared --merged--> O                       splits == 1
-//                                                  `--> partials in global memory,  splits > 1
-//                                                       merged by the tile's last CTA to arrive --> O
+//   key groups of a CTA   through shared memory; each warp of a row group then has some of the columns of O
+//   splits of a tile      through device memory; the tile's last CTA to arrive merges
+//
+// Both hand on images of registers: a lane writes its fragments, and the same lane of the warp that merges them reads
+// them, so that no index is computed and no two lanes meet on a bank.
 //
 // Shares are merged in the order of their keys, whoever comes last: results repeat bit for bit.
 #ifndef FLASHCORE_KERNELS_CUDA_FUSED_EPILOGUE_CUH_
@@ -18,83 +20,201 @@
 
 namespace flashcore::cuda {
 
-// A row's sums over some keys, relative to 2^origin; OnlineSoftmax says why there are two.
-struct alignas(16) RowShare {
-  float origin;
-  float sum;
-  float exact_sum;
-};
-static_assert(sizeof(RowShare) == TileConfig::kRowShareBytes);
-
 // 1 / sum, or 0 for a row that saw no key.
 __device__ inline float Normaliser(float sum) { return sum == 0.0F ? 0.0F : __fdividef(1.0F, sum); }
 
-// A chunk of O being put together from shares, in 8 columns.
-struct MergedChunk {
-  static constexpr int kColumns = kVectorBytes / 2;
-  float origin = kNoOrigin;
-  float sum = 0.0F;
-  float exact_sum = 0.0F;
-  float out[kColumns] = {};
+// A lane's rows: sums over some keys, relative to 2^origin. OnlineSoftmax says why there are two, and that the exact
+// ones are of the lane's own columns.
+template <int kRowBlocks>
+struct RowSums {
+  static constexpr int kRows = 2 * kRowBlocks;
 
-  // The part of a share that counts once all shares' origins are known.
-  __device__ void Add(const RowShare& share, const float4& low, const float4& high) {
-    const float factor = Exp2(share.origin - OriginOrZero(origin));
-    sum += factor * share.sum;
-    exact_sum += factor * share.exact_sum;
-    const float columns[kColumns] = {low.x, low.y, low.z, low.w, high.x, high.y, high.z, high.w};
+  float origin[kRows];
+  float sum[kRows];
+  float exact[kRows];
+
+  __device__ static RowSums Of(const OnlineSoftmax<kRowBlocks>& softmax) {
+    RowSums sums;
 #pragma unroll
-    for (int i = 0; i < kColumns; ++i) out[i] = fmaf(factor, columns[i], out[i]);
+    for (int row = 0; row < kRows; ++row) {
+      sums.origin[row] = softmax.origin[row / 2][row % 2];
+      sums.sum[row] = softmax.Sum(row / 2, row % 2);
+      sums.exact[row] = softmax.exact_sums[row / 2][row % 2];
+    }
+    return sums;
   }
 };
 
-template <typename T>
-__device__ uint4 PackChunk(const float (&out)[MergedChunk::kColumns], float factor) {
-  return {Pack<T>(out[0] * factor, out[1] * factor), Pack<T>(out[2] * factor, out[3] * factor),
-          Pack<T>(out[4] * factor, out[5] * factor), Pack<T>(out[6] * factor, out[7] * factor)};
+// What one lane hands on: some column tiles of its fragments, and its rows' sums.
+template <int kRowBlocks, int kColumnTiles>
+struct Image {
+  using Sums = RowSums<kRowBlocks>;
+
+  float4* fragments;  // This lane's; the next is kWarpSize further.
+  float2* sums;       // So are these, an origin and a sum each, but the lanes of a row share them.
+  float* exact;
+
+  // `memory`: the image of the lane's warp.
+  __device__ Image(float* memory, int lane)
+      : fragments(reinterpret_cast<float4*>(memory) + lane),
+        sums(reinterpret_cast<float2*>(memory + kFragmentFloats) + lane / 4),
+        exact(memory + kFragmentFloats + Sums::kRows * kRowsAbreast * 2 + lane) {}
+
+  // `wants_exact`: the exact sums too.
+  __device__ void Write(int lane, bool wants_exact, const float (&out)[kRowBlocks][kColumnTiles][4],
+                        const Sums& rows) const {
+#pragma unroll
+    for (int block = 0; block < kRowBlocks; ++block) {
+#pragma unroll
+      for (int tile = 0; tile < kColumnTiles; ++tile) {
+        const float(&fragment)[4] = out[block][tile];
+        fragments[(block * kColumnTiles + tile) * kWarpSize] = {fragment[0], fragment[1], fragment[2], fragment[3]};
+      }
+    }
+#pragma unroll
+    for (int row = 0; row < Sums::kRows; ++row) {
+      if (lane % 4 == 0) sums[row * kRowsAbreast] = {rows.origin[row], rows.sum[row]};
+      if (wants_exact) exact[row * kWarpSize] = rows.exact[row];
+    }
+  }
+
+  __device__ float2 OriginAndSum(int row) const { return sums[row * kRowsAbreast]; }
+
+ private:
+  static constexpr int kFragmentFloats = kRowBlocks * kColumnTiles * 4 * kWarpSize;
+  static constexpr int kRowsAbreast = kWarpSize / 4;
+};
+
+// Merges `count` images, image(i) the i-th, into `out` and the rows' sums: `kOwn` column tiles from the image's
+// `first_tile` on.
+template <int kRowBlocks, int kColumnTiles, int kOwn, typename GetImage>
+__device__ RowSums<kRowBlocks> MergeImages(int count, int first_tile, bool wants_exact, GetImage&& image,
+                                           float (&out)[kRowBlocks][kOwn][4]) {
+  using Sums = RowSums<kRowBlocks>;
+  // Images under way at a time: more would take more registers than there are.
+  constexpr int kAtOnce = kRowBlocks * kOwn > 8 ? 1 : 4;
+  Sums merged;
+#pragma unroll
+  for (int row = 0; row < Sums::kRows; ++row) {
+    merged.origin[row] = kNoOrigin;
+    merged.sum[row] = 0.0F;
+    merged.exact[row] = 0.0F;
+#pragma unroll
+    for (int tile = 0; tile < kOwn; ++tile)
+      out[row / 2][tile][row % 2 * 2] = out[row / 2][tile][row % 2 * 2 + 1] = 0.0F;
+  }
+#pragma unroll 4
+  for (int i = 0; i < count; ++i) {
+#pragma unroll
+    for (int row = 0; row < Sums::kRows; ++row) {
+      merged.origin[row] = fmaxf(merged.origin[row], image(i).OriginAndSum(row).x);
+    }
+  }
+#pragma unroll kAtOnce
+  for (int i = 0; i < count; ++i) {
+    const Image<kRowBlocks, kColumnTiles> share = image(i);
+    float factor[Sums::kRows];
+#pragma unroll
+    for (int row = 0; row < Sums::kRows; ++row) {
+      const float2 other = share.OriginAndSum(row);
+      factor[row] = Exp2(other.x - OriginOrZero(merged.origin[row]));
+      merged.sum[row] = fmaf(factor[row], other.y, merged.sum[row]);
+      if (wants_exact) merged.exact[row] = fmaf(factor[row], share.exact[row * kWarpSize], merged.exact[row]);
+    }
+#pragma unroll
+    for (int block = 0; block < kRowBlocks; ++block) {
+#pragma unroll
+      for (int tile = 0; tile < kOwn; ++tile) {
+        const float4 fragment = share.fragments[(block * kColumnTiles + first_tile + tile) * kWarpSize];
+        float(&to)[4] = out[block][tile];
+        to[0] = fmaf(factor[2 * block], fragment.x, to[0]);
+        to[1] = fmaf(factor[2 * block], fragment.y, to[1]);
+        to[2] = fmaf(factor[2 * block + 1], fragment.z, to[2]);
+        to[3] = fmaf(factor[2 * block + 1], fragment.w, to[3]);
+      }
+    }
+  }
+  return merged;
 }
 
 template <typename T>
 __device__ T* OutputRow(const FusedProblem& problem, const FusedWork& work, int row) {
   const PackedRow at = LocatePackedRow(problem, row);
-  return HeadOf(static_cast<T*>(problem.o), problem.o_strides, work.batch,
-                work.kv_head * problem.group + at.head_in_group) +
-         at.query * problem.o_strides.row;
+  return reinterpret_cast<T*>(
+      static_cast<char*>(problem.o) +
+      ChunkOffset(problem.o_strides, work.batch, work.kv_head * problem.group + at.head_in_group, at.query, 0));
 }
 
-// Natural logarithm of the sum of exp(logit); -inf for a row that saw no key.
-__device__ inline void WriteLse(const FusedProblem& problem, const FusedWork& work, int row, const RowShare& share) {
+// Natural logarithms of the sums of exp(logit); -inf for a row that saw no key. `first_row`: the warp's, of the unit.
+template <int kRowBlocks>
+__device__ void WriteLse(const FusedProblem& problem, const FusedWork& work, int first_row, int lane,
+                         const RowSums<kRowBlocks>& sums) {
   constexpr float kLn2 = 0.693147180559945309F;
   if (problem.lse == nullptr) return;
-  const PackedRow at = LocatePackedRow(problem, row);
-  const int64_t head =
-      (static_cast<int64_t>(work.batch) * problem.num_kv_heads + work.kv_head) * problem.group + at.head_in_group;
-  problem.lse[head * problem.q_len + at.query] =
-      share.sum == 0.0F ? -INFINITY : (share.origin + __log2f(share.exact_sum)) * kLn2;
+#pragma unroll
+  for (int i = 0; i < RowSums<kRowBlocks>::kRows; ++i) {
+    const float exact_sum = RowSum(sums.exact[i]);
+    const int row = first_row + i * 8 + lane / 4;
+    if (lane % 4 != 0 || row >= problem.rows_per_unit) continue;
+    const PackedRow at = LocatePackedRow(problem, row);
+    const int64_t head =
+        (static_cast<int64_t>(work.batch) * problem.num_kv_heads + work.kv_head) * problem.group + at.head_in_group;
+    problem.lse[head * problem.q_len + at.query] =
+        sums.sum[i] == 0.0F ? -INFINITY : (sums.origin[i] + __log2f(exact_sum)) * kLn2;
+  }
 }
 
-// One warp has all keys of its rows: normalise, turn fragments into rows through this warp's part of `shared`, store.
-template <typename T, TileConfig kConfig, int kRowBlocks, int kColumnTiles>
-__device__ void WriteRows(const FusedProblem& problem, const FusedWork& work, const OnlineSoftmax<kRowBlocks>& softmax,
-                          const float (&out)[kRowBlocks][kColumnTiles][4], unsigned char* shared) {
-  using Row = SharedRow<kConfig.head_dim>;
-  const int lane = ThreadIndex() % kWarpSize;
-  const int warp_row = ThreadIndex() / kWarpSize * kConfig.rows_per_warp;
-  unsigned char* rows = shared + warp_row * Row::kBytes;
+// A lane's rows of O, where its fragments' first columns go; rows past the end are not to be written.
+template <typename T, int kRows>
+struct OutputRows {
+  T* at[kRows];
+
+  // `first_row`: the warp's, of the unit.
+  __device__ OutputRows(const FusedProblem& problem, const FusedWork& work, int first_row, int lane) {
 #pragma unroll
-  for (int block = 0; block < kRowBlocks; ++block) {
+    for (int i = 0; i < kRows; ++i) {
+      at[i] = OutputRow<T>(problem, work, first_row + i * 8 + lane / 4) + lane % 4 * 2;
+      // Found before the merge's waits, not after them.
+      asm volatile("" : "+l"(at[i]));
+    }
+  }
+
+  // Writes some column tiles straight from fragments: for few columns.
+  template <int kRowBlocks, int kOwn>
+  __device__ void Write(const FusedProblem& problem, int first_row, int first_tile, int lane,
+                        const RowSums<kRowBlocks>& sums, const float (&out)[kRowBlocks][kOwn][4]) const {
 #pragma unroll
-    for (int side = 0; side < 2; ++side) {
-      const int row = block * 16 + side * 8 + lane / 4;
-      const float factor = Normaliser(softmax.Sum(block, side));
+    for (int i = 0; i < kRows; ++i) {
+      if (first_row + i * 8 + lane / 4 >= problem.rows_per_unit) continue;
+      const float factor = Normaliser(sums.sum[i]);
 #pragma unroll
-      for (int column = 0; column < kColumnTiles; ++column) {
-        *reinterpret_cast<uint32_t*>(rows + Row::Offset(row, column) + lane % 4 * 4) =
-            Pack<T>(out[block][column][2 * side] * factor, out[block][column][2 * side + 1] * factor);
+      for (int tile = 0; tile < kOwn; ++tile) {
+        const float(&fragment)[4] = out[i / 2][tile];
+        const int column = (first_tile + tile) * 8;
+        if (column < problem.head_dim) {
+          *reinterpret_cast<uint32_t*>(at[i] + column) =
+              Pack<T>(fragment[i % 2 * 2] * factor, fragment[i % 2 * 2 + 1] * factor);
+        }
       }
-      const int unit_row = work.first_row + warp_row + row;
-      const RowShare share = {softmax.origin[block][side], softmax.Sum(block, side), softmax.ExactSum(block, side)};
-      if (lane % 4 == 0 && unit_row < problem.rows_per_unit) WriteLse(problem, work, unit_row, share);
+    }
+  }
+};
+
+// Writes a warp's rows, turned from fragments into rows through the warp's part of `shared`.
+template <typename T, TileConfig kConfig, int kRowBlocks, int kColumnTiles>
+__device__ void WriteRows(const FusedProblem& problem, const FusedWork& work, int warp, int lane,
+                          const RowSums<kRowBlocks>& sums, const float (&out)[kRowBlocks][kColumnTiles][4],
+                          unsigned char* shared) {
+  using Row = SharedRow<kConfig.head_dim>;
+  unsigned char* rows = shared + warp * kConfig.rows_per_warp * Row::kBytes;
+#pragma unroll
+  for (int i = 0; i < RowSums<kRowBlocks>::kRows; ++i) {
+    const float factor = Normaliser(sums.sum[i]);
+#pragma unroll
+    for (int column = 0; column < kColumnTiles; ++column) {
+      const float(&fragment)[4] = out[i / 2][column];
+      *reinterpret_cast<uint32_t*>(rows + Row::Offset(i * 8 + lane / 4, column) + lane % 4 * 4) =
+          Pack<T>(fragment[i % 2 * 2] * factor, fragment[i % 2 * 2 + 1] * factor);
     }
   }
   // This warp's rows are written.
@@ -102,7 +222,7 @@ __device__ void WriteRows(const FusedProblem& problem, const FusedWork& work, co
   constexpr int kRowsAtOnce = kWarpSize / Row::kSegment;
 #pragma unroll 1
   for (int row = lane / Row::kSegment; row < kConfig.rows_per_warp; row += kRowsAtOnce) {
-    const int unit_row = work.first_row + warp_row + row;
+    const int unit_row = work.first_row + warp * kConfig.rows_per_warp + row;
     if (unit_row >= problem.rows_per_unit) break;
     T* to = OutputRow<T>(problem, work, unit_row);
 #pragma unroll
@@ -112,87 +232,6 @@ __device__ void WriteRows(const FusedProblem& problem, const FusedWork& work, co
         *reinterpret_cast<uint4*>(to + chunk * Row::kElementsPerChunk) =
             *reinterpret_cast<const uint4*>(rows + Row::Offset(row, chunk));
       }
-    }
-  }
-}
-
-// Where shares lie: first all rows' O, `pitch` floats apart, then all rows' RowShare.
-struct ShareTable {
-  float* out;
-  RowShare* rows;
-  int pitch;
-
-  __device__ void OriginInto(MergedChunk& chunk, int row) const {
-    chunk.origin = fmaxf(chunk.origin, rows[row].origin);
-  }
-  __device__ void SumInto(MergedChunk& chunk, int row, int column) const {
-    const auto* columns = reinterpret_cast<const float4*>(out + row * pitch + column);
-    chunk.Add(rows[row], columns[0], columns[1]);
-  }
-};
-
-template <TileConfig kConfig>
-__device__ ShareTable GroupShares(unsigned char* shared, int key_group) {
-  constexpr int kRows = kConfig.Rows();
-  auto* out = reinterpret_cast<float*>(shared);
-  auto* rows = reinterpret_cast<RowShare*>(out + kConfig.key_groups * kRows * kConfig.PartialPitch());
-  return {out + key_group * kRows * kConfig.PartialPitch(), rows + key_group * kRows, kConfig.PartialPitch()};
-}
-
-template <TileConfig kConfig>
-__device__ ShareTable SplitShares(const FusedProblem& problem, const FusedWork& work, int split) {
-  constexpr int64_t kFloats = kConfig.SplitShareFloats();
-  float* out = problem.partials + (static_cast<int64_t>(work.unit_tile) * problem.splits + split) * kFloats;
-  return {out, reinterpret_cast<RowShare*>(out + kConfig.Rows() * kConfig.head_dim), kConfig.head_dim};
-}
-
-// Merges `count` shares of every row of the tile and hands each chunk to `take(row, column, chunk)`.
-template <TileConfig kConfig, typename GetShare, typename Take>
-__device__ void MergeShares(const FusedProblem& problem, const FusedWork& work, int count, GetShare&& share,
-                            Take&& take) {
-  constexpr int kChunks = SharedRow<kConfig.head_dim>::kChunks;
-  const int valid_rows = min(kConfig.Rows(), problem.rows_per_unit - work.first_row);
-#pragma unroll 1
-  for (int item = ThreadIndex(); item < valid_rows * kChunks; item += kConfig.Threads()) {
-    const int row = item / kChunks;
-    const int column = item % kChunks * MergedChunk::kColumns;
-    MergedChunk chunk;
-    for (int i = 0; i < count; ++i) share(i).OriginInto(chunk, row);
-    for (int i = 0; i < count; ++i) share(i).SumInto(chunk, row, column);
-    take(row, column, chunk);
-  }
-}
-
-template <typename T>
-__device__ void StoreChunk(const FusedProblem& problem, const FusedWork& work, int row, int column,
-                           const MergedChunk& chunk) {
-  const int unit_row = work.first_row + row;
-  if (column == 0) WriteLse(problem, work, unit_row, {chunk.origin, chunk.sum, chunk.exact_sum});
-  if (column < problem.head_dim) {
-    *reinterpret_cast<uint4*>(OutputRow<T>(problem, work, unit_row) + column) =
-        PackChunk<T>(chunk.out, Normaliser(chunk.sum));
-  }
-}
-
-template <TileConfig kConfig, int kRowBlocks, int kColumnTiles>
-__device__ void ShareRows(const OnlineSoftmax<kRowBlocks>& softmax, const float (&out)[kRowBlocks][kColumnTiles][4],
-                          unsigned char* shared) {
-  const int lane = ThreadIndex() % kWarpSize;
-  const int warp = ThreadIndex() / kWarpSize;
-  const int warp_row = warp % kConfig.row_groups * kConfig.rows_per_warp;
-  const ShareTable share = GroupShares<kConfig>(shared, warp / kConfig.row_groups);
-#pragma unroll
-  for (int block = 0; block < kRowBlocks; ++block) {
-#pragma unroll
-    for (int side = 0; side < 2; ++side) {
-      const int row = warp_row + block * 16 + side * 8 + lane / 4;
-#pragma unroll
-      for (int column = 0; column < kColumnTiles; ++column) {
-        *reinterpret_cast<float2*>(share.out + row * share.pitch + column * 8 + lane % 4 * 2) = {
-            out[block][column][2 * side], out[block][column][2 * side + 1]};
-      }
-      const RowShare sums = {softmax.origin[block][side], softmax.Sum(block, side), softmax.ExactSum(block, side)};
-      if (lane % 4 == 0) share.rows[row] = sums;
     }
   }
 }
@@ -215,36 +254,55 @@ __device__ inline bool ArriveLast(const FusedProblem& problem, const FusedWork& 
   return last;
 }
 
+// Exchanges this CTA's share for the whole tile's sums, in place. False unless this CTA is the tile's last.
+template <TileConfig kConfig, int kRowBlocks, int kOwn>
+__device__ bool MergeSplits(const FusedProblem& problem, const FusedWork& work, int warp, int lane,
+                            RowSums<kRowBlocks>& sums, float (&out)[kRowBlocks][kOwn][4]) {
+  const auto image = [&](int split) {
+    const int64_t share = static_cast<int64_t>(work.unit_tile) * problem.splits + split;
+    return Image<kRowBlocks, kOwn>(
+        problem.partials + share * kConfig.SplitShareFloats() + warp * kConfig.ImageFloats(kOwn), lane);
+  };
+  const bool wants_exact = problem.lse != nullptr;
+  image(work.split).Write(lane, wants_exact, out, sums);
+  if (!ArriveLast(problem, work)) return false;
+  sums = MergeImages<kRowBlocks, kOwn, kOwn>(problem.splits, 0, wants_exact, image, out);
+  return true;
+}
+
 template <typename T, TileConfig kConfig, int kRowBlocks, int kColumnTiles>
 __device__ void WriteTile(const FusedProblem& problem, const FusedWork& work, const OnlineSoftmax<kRowBlocks>& softmax,
-                          const float (&out)[kRowBlocks][kColumnTiles][4], unsigned char* shared) {
+                          float (&out)[kRowBlocks][kColumnTiles][4], unsigned char* shared) {
+  const int lane = ThreadIndex() % kWarpSize;
+  const int warp = ThreadIndex() / kWarpSize;
   // Every warp is done with K and V: their memory is free.
   __syncthreads();
+  RowSums<kRowBlocks> sums = RowSums<kRowBlocks>::Of(softmax);
   if constexpr (kConfig.key_groups == 1) {
-    WriteRows<T, kConfig>(problem, work, softmax, out, shared);
+    const int first_row = work.first_row + warp * kConfig.rows_per_warp;
+    if (problem.splits > 1 && !MergeSplits<kConfig>(problem, work, warp, lane, sums, out)) return;
+    WriteLse(problem, work, first_row, lane, sums);
+    WriteRows<T, kConfig>(problem, work, warp, lane, sums, out, shared);
   } else {
-    ShareRows<kConfig>(softmax, out, shared);
+    constexpr int kOwn = kConfig.OwnColumnTiles();
+    const int row_group = warp % kConfig.row_groups;
+    const int key_group = warp / kConfig.row_groups;
+    const int first_row = work.first_row + row_group * kConfig.rows_per_warp;
+    const auto image = [&](int group) {
+      float* images = reinterpret_cast<float*>(shared);
+      return Image<kRowBlocks, kColumnTiles>(
+          images + (group * kConfig.row_groups + row_group) * kConfig.ImageFloats(kColumnTiles), lane);
+    };
+    const OutputRows<T, 2 * kRowBlocks> rows(problem, work, first_row, lane);
+    const bool wants_exact = problem.lse != nullptr;
+    image(key_group).Write(lane, wants_exact, out, sums);
     // All key groups' shares are written.
     __syncthreads();
-    const auto group_share = [&](int group) { return GroupShares<kConfig>(shared, group); };
-    if (problem.splits == 1) {
-      MergeShares<kConfig>(
-          problem, work, kConfig.key_groups, group_share,
-          [&](int row, int column, const MergedChunk& chunk) { StoreChunk<T>(problem, work, row, column, chunk); });
-      return;
-    }
-    const ShareTable mine = SplitShares<kConfig>(problem, work, work.split);
-    MergeShares<kConfig>(problem, work, kConfig.key_groups, group_share,
-                         [&](int row, int column, const MergedChunk& chunk) {
-                           auto* to = reinterpret_cast<float4*>(mine.out + row * mine.pitch + column);
-                           to[0] = {chunk.out[0], chunk.out[1], chunk.out[2], chunk.out[3]};
-                           to[1] = {chunk.out[4], chunk.out[5], chunk.out[6], chunk.out[7]};
-                           if (column == 0) mine.rows[row] = {chunk.origin, chunk.sum, chunk.exact_sum};
-                         });
-    if (!ArriveLast(problem, work)) return;
-    MergeShares<kConfig>(
-        problem, work, problem.splits, [&](int split) { return SplitShares<kConfig>(problem, work, split); },
-        [&](int row, int column, const MergedChunk& chunk) { StoreChunk<T>(problem, work, row, column, chunk); });
+    float own[kRowBlocks][kOwn][4];
+    sums = MergeImages<kRowBlocks, kColumnTiles, kOwn>(kConfig.key_groups, key_group * kOwn, wants_exact, image, own);
+    if (problem.splits > 1 && !MergeSplits<kConfig>(problem, work, warp, lane, sums, own)) return;
+    if (key_group == 0) WriteLse(problem, work, first_row, lane, sums);
+    rows.Write(problem, first_row, key_group * kOwn, lane, sums, own);
   }
 }
 

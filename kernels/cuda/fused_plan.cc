@@ -4,6 +4,7 @@
 #include <bit>
 #include <cassert>
 #include <cstddef>
+#include <limits>
 #include <numbers>
 
 namespace flashcore::cuda {
@@ -12,13 +13,19 @@ namespace {
 constexpr int64_t kVectorElements = 8;  // 16 bytes.
 // Beyond this a thread's offset within a tile might not fit in 32 bits.
 constexpr int64_t kMaxRowStride = int64_t{1} << 24;
+// In elements: FusedStrides count vectors in 32 bits.
+constexpr int64_t kMaxStride = kVectorElements * std::numeric_limits<int32_t>::max();
+
 int64_t CeilDiv(int64_t dividend, int64_t divisor) { return (dividend + divisor - 1) / divisor; }
 
 bool Aligned(const void* pointer) { return reinterpret_cast<uintptr_t>(pointer) % (kVectorElements * 2) == 0; }
 
+bool Fits(int64_t stride) { return stride >= -kMaxStride && stride <= kMaxStride; }
+
 bool Aligned(const Strides& strides) {
-  return strides.batch % kVectorElements == 0 && strides.head % kVectorElements == 0 &&
-         strides.row % kVectorElements == 0 && strides.row >= 0 && strides.row <= kMaxRowStride;
+  return Fits(strides.batch) && Fits(strides.head) && strides.batch % kVectorElements == 0 &&
+         strides.head % kVectorElements == 0 && strides.row % kVectorElements == 0 && strides.row >= 0 &&
+         strides.row <= kMaxRowStride;
 }
 
 int32_t KeysBefore(const AttentionOptions& options) {
@@ -94,7 +101,7 @@ int64_t NumSplits(const AttentionProblem& problem, const FusedPlan& plan, const 
                   const SplitRule& rule) {
   const TileConfig tile = plan.tile();
   const int64_t tiles = int64_t{plan.units} * plan.tiles_per_unit;
-  if (!CanSplit(tile) || tiles > kMaxArrivals) return 1;
+  if (tiles > kMaxArrivals) return 1;
   // More CTAs than are resident would take turns, and then fewer and longer shares are better.
   const int64_t ctas_per_sm = std::min<int64_t>(rule.ctas_per_sm, ResidentCtas(tile, device.shared_bytes_per_sm));
   const int64_t wanted = ctas_per_sm * device.multiprocessors / tiles;
@@ -155,7 +162,10 @@ FusedPlan PlanFusedAs(const AttentionProblem& problem, const DeviceLimits& devic
 }
 
 FusedProblem DescribeFused(const AttentionProblem& problem, const FusedPlan& plan) {
-  const auto strides = [](const Strides& s) { return TensorStrides{s.batch, s.head, s.row}; };
+  const auto strides = [](const Strides& s) {
+    return FusedStrides{static_cast<int32_t>(s.batch / kVectorElements), static_cast<int32_t>(s.head / kVectorElements),
+                        static_cast<int32_t>(s.row / kVectorElements)};
+  };
   FusedProblem d = {};
   d.q = problem.q;
   d.k = problem.k;

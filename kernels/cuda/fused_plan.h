@@ -24,7 +24,7 @@ struct DeviceLimits {
 bool FusedSupports(const AttentionProblem& problem);
 
 // Bounds on what one problem's splits, and with it one launch, may ask for.
-inline constexpr int64_t kMaxPartialFloats = int64_t{3} << 20;
+inline constexpr int64_t kMaxPartialFloats = int64_t{6} << 20;
 inline constexpr int64_t kMaxArrivals = int64_t{1} << 14;
 
 struct FusedPlan {
@@ -52,8 +52,8 @@ struct FusedPlan {
 
 FusedClass ClassOf(const AttentionProblem& problem, const DeviceLimits& device);
 
-// Whether CTAs can share the keys of such a tile: only where warps of one CTA do.
-inline bool CanSplit(const TileConfig& tile) { return tile.key_groups > 1; }
+// Whether CTAs can share the keys of such a tile.
+inline bool CanSplit(const TileConfig& /*tile*/) { return true; }
 
 // The problem cut up as `choice` says. Splits are left out where the kind cannot, or the bounds above do not let it.
 FusedPlan PlanFusedAs(const AttentionProblem& problem, const DeviceLimits& device, const FusedChoice& choice);

@@ -41,19 +41,19 @@ constexpr TileConfig FusedTile(int head_dim, TileKind kind) {
       }
     case TileKind::kShort:
       switch (head_dim) {
-        case 32:  return {32,  16,  2, 4,  32,  3,  1};
-        case 64:  return {64,  16,  2, 4,  32,  3,  1};
-        case 96:  return {96,  16,  2, 4,  16,  3,  1};
-        case 128: return {128, 16,  2, 4,  16,  3,  1};
-        default:  return {256, 16,  2, 2,  16,  2,  1,  1};
+        case 32:  return {32,  16,  2, 4,  32,  4,  1};
+        case 64:  return {64,  16,  2, 4,  32,  4,  1};
+        case 96:  return {96,  16,  2, 4,  16,  4,  1};
+        case 128: return {128, 16,  2, 4,  16,  4,  1};
+        default:  return {256, 16,  2, 2,  16,  2,  1,  3};
       }
     case TileKind::kNarrow:
       switch (head_dim) {
-        case 32:  return {32,  16,  1, 4,  32,  3,  2};
-        case 64:  return {64,  16,  1, 4,  32,  3,  2};
-        case 96:  return {96,  16,  1, 4,  16,  3,  1};
-        case 128: return {128, 16,  1, 4,  16,  3,  1};
-        default:  return {256, 16,  1, 2,  16,  3,  1,  1};
+        case 32:  return {32,  16,  1, 4,  32,  4,  2};
+        case 64:  return {64,  16,  1, 4,  32,  4,  2};
+        case 96:  return {96,  16,  1, 4,  16,  4,  2};
+        case 128: return {128, 16,  1, 4,  16,  4,  2};
+        default:  return {256, 16,  1, 2,  16,  2,  1,  3};
       }
   }
   return {};

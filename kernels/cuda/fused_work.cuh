@@ -94,9 +94,11 @@ __device__ inline int FindFusedProblem(const FusedBatch<kCapacity>& batch, int c
   return low;
 }
 
-template <typename T>
-__device__ T* HeadOf(T* tensor, const TensorStrides& strides, int batch, int head) {
-  return tensor + batch * strides.batch + head * strides.head;
+// Bytes from a tensor's start to a chunk of one of its rows.
+__device__ inline int64_t ChunkOffset(const FusedStrides& strides, int batch, int head, int row, int chunk) {
+  constexpr int kChunkBytes = 16;
+  const int64_t chunks = int64_t{batch} * strides.batch + int64_t{head} * strides.head + int64_t{row} * strides.row;
+  return (chunks + chunk) * kChunkBytes;
 }
 
 }  // namespace flashcore::cuda

@@ -50,6 +50,12 @@ __device__ inline void WaitForCopies() {
   asm volatile("cp.async.wait_group %0;" ::"n"(kPending) : "memory");
 }
 
+// Waits for the other threads of barrier `id`, 1 to 15; all of kThreads threads have to come.
+template <int kThreads>
+__device__ inline void BarrierOf(int id) {
+  asm volatile("bar.sync %0, %1;" ::"r"(id), "n"(kThreads) : "memory");
+}
+
 // Four 8x8 matrices of 16-bit elements; lanes 8m to 8m + 7 give the addresses of matrix m's rows. Register m gets, in
 // lane l, elements [l / 4][2 * (l % 4)] and the one to its right.
 __device__ inline void LoadMatrices(uint32_t (&matrix)[4], uint32_t shared) {

@@ -73,7 +73,9 @@ template <int kHeadDim, int kThreads>
 struct RowMover {
   using Row = SharedRow<kHeadDim>;
   static constexpr int kRowsPerPass = kThreads / Row::kSegment;
-  static_assert(kRowsPerPass % Row::kPeriod == 0);
+  // Half a period further, the swizzle has one more bit.
+  static constexpr bool kHalfPeriods = kRowsPerPass * 2 == Row::kPeriod && Row::kSegment == 8;
+  static_assert(kRowsPerPass % Row::kPeriod == 0 || kHalfPeriods);
 
   int row;                  // The thread's first.
   int chunk;                // Its chunk of the first segment.
@@ -92,7 +94,8 @@ struct RowMover {
     return valid_columns > segment * Row::kSegment * Row::kElementsPerChunk;
   }
   __device__ uint32_t SharedOffset(int pass, int segment) const {
-    return shared + static_cast<uint32_t>(pass * kRowsPerPass * Row::kBytes + segment * Row::kSegmentBytes);
+    const uint32_t swizzle = kHalfPeriods && pass % 2 == 1 ? kRowsPerPass * kVectorBytes : 0U;
+    return (shared ^ swizzle) + static_cast<uint32_t>(pass * kRowsPerPass * Row::kBytes + segment * Row::kSegmentBytes);
   }
 };
 

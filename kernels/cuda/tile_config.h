@@ -9,8 +9,9 @@
 //
 // A warp takes its share of a tile, `keys_per_step` keys, in one step.
 //
-// Shared memory:  K 0 | K 1 | ... | V 0 | V 1 | ... | Q, as far as it is read again
-//                                        Q, at first |
+// Shared memory of one key group (tall_tile.cuh):  K 0 | K 1 | ... | V 0 | V 1 | ... | Q, as far as it is read again
+//                                                                         Q, at first |
+// Of several (short_tile.cuh):                     tile 0 | tile 1 | ... | Q           K's and then V's, in turn
 #ifndef FLASHCORE_KERNELS_CUDA_TILE_CONFIG_H_
 #define FLASHCORE_KERNELS_CUDA_TILE_CONFIG_H_
 
@@ -22,7 +23,7 @@ struct TileConfig {
   int row_groups;           // Warps side by side along the rows...
   int key_groups;           // ...and along the keys.
   int keys_per_step;        // A multiple of 16.
-  int stages;               // Tiles of K, and as many of V, in shared memory.
+  int stages;               // Tiles of K, and as many of V, in shared memory; of several key groups, tiles of either.
   int min_ctas;             // On one multiprocessor: bounds the registers.
   int reread_segments = 0;  // Of Q: read from shared memory for every step, to save registers.
 
@@ -42,17 +43,19 @@ struct TileConfig {
   constexpr int QueryStages() const { return (StagedQueryBytes() + MatrixBytes() - 1) / MatrixBytes(); }
   // Tiles of K, with the tile of V before each, on their way before Q has been read.
   constexpr int EarlyTiles() const { return QueryStages() <= 1 ? stages : stages - QueryStages() + 1; }
-  // Row pitch of a partial O: the pad keeps a warp's 8-byte stores off each other's banks.
-  constexpr int PartialPitch() const { return head_dim + 8; }
-  static constexpr int kRowShareBytes = 16;
-  constexpr int PartialBytes() const { return key_groups * Rows() * (PartialPitch() * 4 + kRowShareBytes); }
-  // Of one split of a tile, in device memory.
-  constexpr int SplitShareFloats() const { return Rows() * (head_dim + kRowShareBytes / 4); }
+  // Columns, by eights, that one of the warps of a row group merges and writes.
+  constexpr int OwnColumnTiles() const { return head_dim / 8 / key_groups; }
+  // A warp's sums over some keys as fused_epilogue.cuh hands them on: its C fragments and the three sums of every row.
+  constexpr int ImageFloats(int column_tiles) const { return rows_per_warp / 16 * (column_tiles * 4 + 3) * 32; }
+  // What key groups exchange through shared memory, and what a split of a tile leaves in device memory.
+  constexpr int ExchangeBytes() const { return Warps() * ImageFloats(head_dim / 8) * 4; }
+  constexpr int SplitShareFloats() const { return Warps() * ImageFloats(OwnColumnTiles()); }
   // Accumulators alone take half of the registers or more: what can be found again is not kept.
   constexpr bool RegistersScarce() const { return rows_per_warp * head_dim >= 2048; }
   constexpr int SharedBytes() const {
-    const int main_bytes = 2 * RingBytes() + RereadBytes();
-    return key_groups > 1 && PartialBytes() > main_bytes ? PartialBytes() : main_bytes;
+    if (key_groups == 1) return 2 * RingBytes() + RereadBytes();
+    const int main_bytes = RingBytes() + Rows() * RowBytes();
+    return main_bytes > ExchangeBytes() ? main_bytes : ExchangeBytes();
   }
 };
 

@@ -2,7 +2,7 @@
 //
 //   S = Q K^T --mma--> C fragments --online softmax--> P, the same registers packed to 16 bits --mma with V--> O
 //
-// Two ways to take a step of keys:
+// Three ways to take keys:
 //
 //   Weigh, AddValues   one after the other, with the step's largest scores found in between: for steps that a mask
 //   crosses, soft caps,
@@ -15,6 +15,9 @@
 //
 //                      A warp issues in order, so that the order of the source is the order of work: multiplications
 //                      and exponentials alternate, and neither waits for the other.
+//
+//   AddStepScores, ...   for few keys: the scores of a block of kSteps steps, then the block's softmax, then its
+//   values. AddStepValues        One search for maxima and one chain of latencies for all of the block's keys.
 #ifndef FLASHCORE_KERNELS_CUDA_WARP_ROWS_CUH_
 #define FLASHCORE_KERNELS_CUDA_WARP_ROWS_CUH_
 
@@ -43,6 +46,9 @@ class WarpRows {
   template <int kBlocks>
   using ScoresOf = float[kRowBlocks][2 * kBlocks][4];
   using Scores = ScoresOf<kKeyBlocks>;
+  // Of a block.
+  static constexpr int kSteps = kConfig.stages;
+  using BlockScores = ScoresOf<kSteps * kKeyBlocks>;
 
   __device__ WarpRows(const FusedProblem& problem, int lane) : softmax(problem.scale_log2), keys_(lane), values_(lane) {
 #pragma unroll
@@ -68,7 +74,7 @@ class WarpRows {
     Scores scores;
     ClearScores<kKeyBlocks>(scores);
 #pragma unroll
-    for (int depth = 0; depth < kDepthBlocks; ++depth) AddScores<kKeyBlocks>(scores, keys, 0, depth);
+    for (int depth = 0; depth < kDepthBlocks; ++depth) AddScores<kKeyBlocks>(scores, 0, keys, 0, depth);
     shape(scores);
     softmax.Admit(scores, out);
 #pragma unroll
@@ -84,7 +90,7 @@ class WarpRows {
 #pragma unroll
     for (int block = 0; block < kKeyBlocks; ++block) {
 #pragma unroll
-      for (int depth = 0; depth < kDepthBlocks; ++depth) AddValueBlock(values, block, depth);
+      for (int depth = 0; depth < kDepthBlocks; ++depth) AddValueBlock(values, block, block, depth);
     }
   }
 
@@ -98,7 +104,7 @@ class WarpRows {
     ClearScores<kPassBlocks>(scores[0]);
 #pragma unroll
     for (int depth = 0; depth < kDepthBlocks; ++depth) {
-      AddScores<kPassBlocks>(scores[0], next_keys, 0, depth);
+      AddScores<kPassBlocks>(scores[0], 0, next_keys, 0, depth);
       if (depth == 0) load();
     }
 #pragma unroll
@@ -109,9 +115,9 @@ class WarpRows {
         const int block = slot / kDepthBlocks;
         const int depth = slot % kDepthBlocks;
         if (pass + 1 < kPasses && slot % kPassBlocks == 0) {
-          AddScores<kPassBlocks>(scores[(pass + 1) % 2], next_keys, (pass + 1) * kPassBlocks, slot / kPassBlocks);
+          AddScores<kPassBlocks>(scores[(pass + 1) % 2], 0, next_keys, (pass + 1) * kPassBlocks, slot / kPassBlocks);
         }
-        AddValueBlock(values, pass * kPassBlocks + block, depth);
+        AddValueBlock(values, pass * kPassBlocks + block, pass * kPassBlocks + block, depth);
 #pragma unroll
         for (int piece = depth * kPieces / kDepthBlocks; piece < (depth + 1) * kPieces / kDepthBlocks; ++piece) {
           Exponentiate<kPassBlocks, true>(scores[pass % 2], block, piece);
@@ -121,6 +127,39 @@ class WarpRows {
       }
     }
     return softmax.Accept(added);
+  }
+
+  __device__ static void ClearBlock(BlockScores& scores) { ClearScores<kSteps * kKeyBlocks>(scores); }
+
+  // The scores of the block's step `step`.
+  __device__ void AddStepScores(BlockScores& scores, uint32_t keys, int step) const {
+#pragma unroll
+    for (int depth = 0; depth < kDepthBlocks; ++depth) AddScores<kKeyBlocks>(scores, step * kKeyBlocks, keys, 0, depth);
+  }
+
+  // Once all scores are there, moves the origins where needed and makes the first step's weights.
+  __device__ void WeighBlock(BlockScores& scores) {
+    softmax.Admit(scores, out);
+#pragma unroll
+    for (int block = 0; block < kKeyBlocks; ++block) WeighKeyBlock(scores, block);
+  }
+
+  // Takes the block's step `step`, whose values are at `values`, into O and the sums; the next one's weights beside it.
+  __device__ void AddStepValues(BlockScores& scores, uint32_t values, int step) {
+#pragma unroll
+    for (int block = step * kKeyBlocks; block < (step + 1) * kKeyBlocks; ++block) {
+#pragma unroll
+      for (int depth = 0; depth < kDepthBlocks; ++depth) {
+        AddValueBlock(values, block % kKeyBlocks, block % kWeightBlocks, depth);
+        if (step + 1 == kSteps) continue;
+#pragma unroll
+        for (int piece = depth * kPieces / kDepthBlocks; piece < (depth + 1) * kPieces / kDepthBlocks; ++piece) {
+          Exponentiate<kSteps * kKeyBlocks, false>(scores, block + kKeyBlocks, piece);
+        }
+      }
+      if (step + 1 == kSteps) continue;
+      Pack<kSteps * kKeyBlocks>(scores, block + kKeyBlocks, (block + kKeyBlocks) % kWeightBlocks, softmax.exact_sums);
+    }
   }
 
   OnlineSoftmax<kRowBlocks> softmax;
@@ -133,6 +172,9 @@ class WarpRows {
   static constexpr int kPasses = kKeyBlocks / kPassBlocks;
   // A key block's exponentials come in pieces of two, each of one row, in neighbouring columns.
   static constexpr int kPieces = kRowBlocks * 4;
+
+  // Weights are kept for a step, and for two where the next step's are made beside it.
+  static constexpr int kWeightBlocks = kConfig.key_groups > 1 ? 2 * kKeyBlocks : kKeyBlocks;
 
   __device__ void ReadQueryBlock(uint32_t (&query)[4], int block, int depth) const {
     LoadMatrices(query, (query_shared_ ^ static_cast<uint32_t>(depth % KeyLanes::kLoadsPerSegment * 2 * kVectorBytes)) +
@@ -154,9 +196,11 @@ class WarpRows {
     }
   }
 
-  // One depth block's share of the scores of kBlocks blocks of keys.
-  template <int kBlocks>
-  __device__ void AddScores(ScoresOf<kBlocks>& scores, uint32_t keys, int first_block, int depth) const {
+  // One depth block's share of the scores of kBlocks blocks of keys, from block `first_block` of `keys` on, into those
+  // of `scores` from block `to` on.
+  template <int kBlocks, int kAllBlocks>
+  __device__ void AddScores(float (&scores)[kRowBlocks][kAllBlocks][4], int to, uint32_t keys, int first_block,
+                            int depth) const {
     uint32_t query[kRowBlocks][4];
 #pragma unroll
     for (int block = 0; block < kRowBlocks; ++block) {
@@ -173,8 +217,8 @@ class WarpRows {
       LoadMatrices(k, keys_.At(keys, first_block + key_block, depth));
 #pragma unroll
       for (int block = 0; block < kRowBlocks; ++block) {
-        MultiplyAccumulate<T>(scores[block][2 * key_block], query[block], k[0], k[1]);
-        MultiplyAccumulate<T>(scores[block][2 * key_block + 1], query[block], k[2], k[3]);
+        MultiplyAccumulate<T>(scores[block][2 * (to + key_block)], query[block], k[0], k[1]);
+        MultiplyAccumulate<T>(scores[block][2 * (to + key_block) + 1], query[block], k[2], k[3]);
       }
     }
   }
@@ -211,28 +255,35 @@ class WarpRows {
     }
   }
 
-  // One load of V and what it is multiplied with; with the last of a key block, its weights are added up.
-  __device__ void AddValueBlock(uint32_t values, int key_block, int depth) {
+  __device__ void WeighKeyBlock(BlockScores& scores, int block) {
+#pragma unroll
+    for (int piece = 0; piece < kPieces; ++piece) Exponentiate<kSteps * kKeyBlocks, false>(scores, block, piece);
+    Pack<kSteps * kKeyBlocks>(scores, block, block, softmax.exact_sums);
+  }
+
+  // One load of V and what it is multiplied with, `weights` the block of these; with the last of a key block, its
+  // weights are added up.
+  __device__ void AddValueBlock(uint32_t values, int key_block, int weights, int depth) {
     uint32_t v[4];
     LoadMatricesTransposed(v, values_.At(values, key_block, depth));
 #pragma unroll
     for (int block = 0; block < kRowBlocks; ++block) {
-      MultiplyAccumulate<T>(out[block][2 * depth], weights_[key_block][block], v[0], v[1]);
-      MultiplyAccumulate<T>(out[block][2 * depth + 1], weights_[key_block][block], v[2], v[3]);
+      MultiplyAccumulate<T>(out[block][2 * depth], weights_[weights][block], v[0], v[1]);
+      MultiplyAccumulate<T>(out[block][2 * depth + 1], weights_[weights][block], v[2], v[3]);
     }
     if (depth < kDepthBlocks - 1) return;
     const uint32_t ones = cuda::Pack<T>(1.0F, 1.0F);
 #pragma unroll
     for (int block = 0; block < kRowBlocks; ++block) {
-      MultiplyAccumulate<T>(softmax.sums[block], weights_[key_block][block], ones, ones);
+      MultiplyAccumulate<T>(softmax.sums[block], weights_[weights][block], ones, ones);
     }
   }
 
   KeyLanes keys_;
   ValueLanes values_;
   uint32_t query_shared_;
-  uint32_t query_[kRowBlocks][kDepthBlocks][4];  // The kept ones.
-  uint32_t weights_[kKeyBlocks][kRowBlocks][4];  // A fragments of P.
+  uint32_t query_[kRowBlocks][kDepthBlocks][4];     // The kept ones.
+  uint32_t weights_[kWeightBlocks][kRowBlocks][4];  // A fragments of P.
 };
 
 }  // namespace flashcore::cuda
