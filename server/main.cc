@@ -16,6 +16,7 @@
 #include "server/config/config.h"
 #include "server/engine/engine.h"
 #include "server/engine/passthrough.h"
+#include "server/open_files.h"
 #include "server/rpc/grpc_log.h"
 #include "server/rpc/server.h"
 #include "server/scheduler/scheduler.h"
@@ -52,8 +53,8 @@ It logs to stderr; msg=listening carries each address as bound, msg=metrics that
 msg=serving comes when requests are answered. SIGTERM or SIGINT drains: the health service says NOT_SERVING, new calls
 get UNAVAILABLE, accepted ones finish. A second one ends the process at once.
 
-Exit status: 0 drained; 1 could not start, the device failed, or --drain_timeout passed with calls unfinished;
-128 + signal for a second signal.)";
+Exit status: 0 drained; 1 could not start, the device failed, no more connections could be made, or --drain_timeout
+passed with calls unfinished; 128 + signal for a second signal.)";
 
 // --help shows the flags of the server, not those of the libraries in it.
 bool IsOurFlagFile(absl::string_view file) { return absl::StrContains(file, "server/config/"); }
@@ -164,7 +165,7 @@ absl::Status StartScheduler(const ServerOptions& options, Parts& parts) {
   for (const auto& engine : parts.engines) engines.push_back(engine.get());
   absl::StatusOr<std::unique_ptr<Scheduler>> scheduler = Scheduler::Create(
       engines, options.scheduler, *parts.metrics, SteadyClock(),
-      [stop = parts.stop](const absl::Status& fault) { stop->Stop({.device_fault = true, .text = fault.ToString()}); });
+      [stop = parts.stop](const absl::Status& fault) { stop->Stop({.failed = true, .text = fault.ToString()}); });
   if (!scheduler.ok()) return scheduler.status();
   parts.scheduler = *std::move(scheduler);
   return absl::OkStatus();
@@ -195,7 +196,7 @@ absl::Status StartMetricsServer(const ServerOptions& options, Parts& parts) {
 }
 
 absl::Status StartRpc(const ServerOptions& options, Parts& parts) {
-  TakeOverGrpcLog();
+  TakeOverGrpcLog([stop = parts.stop](const std::string& text) { stop->Stop({.failed = true, .text = text}); });
   absl::StatusOr<std::unique_ptr<RpcServer>> rpc =
       RpcServer::Start(ToRpcOptions(options, parts), parts.facts, parts.engines.front()->backend().info().dtypes,
                        *parts.scheduler, *parts.metrics, SteadyClock());
@@ -236,9 +237,9 @@ absl::Status Start(const ServerOptions& options, Parts& parts) {
 
 // From the reason to stop to the exit status.
 int Drain(const ServerOptions& options, const StopReason& reason, Parts& parts) {
-  parts.state->Set(reason.device_fault ? ServingPhase::kFailed : ServingPhase::kDraining);
-  if (reason.device_fault) {
-    LogError("device failed", {{"status", reason.text}});
+  parts.state->Set(reason.failed ? ServingPhase::kFailed : ServingPhase::kDraining);
+  if (reason.failed) {
+    LogError("failed", {{"status", reason.text}});
   } else {
     LogInfo("draining", {{"reason", reason.text}, {"timeout", absl::FormatDuration(options.drain_timeout)}});
   }
@@ -248,7 +249,7 @@ int Drain(const ServerOptions& options, const StopReason& reason, Parts& parts) 
     // What is on the device cannot be called back; ending here is the promise that --drain_timeout makes.
     std::_Exit(EXIT_FAILURE);
   }
-  return reason.device_fault ? EXIT_FAILURE : EXIT_SUCCESS;
+  return reason.failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
 int Run() {
@@ -277,6 +278,7 @@ int Run() {
 
 int main(int argc, char** argv) {
   flashcore::BlockStopSignals();
+  flashcore::RaiseOpenFilesLimit();
   flashcore::SetUpFlags();
   const std::vector<char*> arguments = absl::ParseCommandLine(argc, argv);
   if (arguments.size() > 1) {

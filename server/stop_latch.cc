@@ -53,7 +53,7 @@ void BlockStopSignals() {
 
 void WatchStopSignals(std::shared_ptr<StopLatch> latch) {
   std::thread([latch = std::move(latch)] {
-    latch->Stop({.device_fault = false, .text = absl::StrCat("signal ", NextStopSignal())});
+    latch->Stop({.failed = false, .text = absl::StrCat("signal ", NextStopSignal())});
     std::_Exit(kSignalStatusBase + NextStopSignal());
   }).detach();
 }

@@ -11,8 +11,8 @@
 namespace flashcore {
 
 struct StopReason {
-  // Whether the device failed, as opposed to somebody having asked.
-  bool device_fault = false;
+  // Whether only a new process can help, as opposed to somebody having asked.
+  bool failed = false;
   std::string text;
 };
 

@@ -4,6 +4,7 @@
 
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/clock.h"
@@ -14,14 +15,27 @@ namespace flashcore {
 namespace {
 
 constexpr int kMostLinesPerSecond = 10;
+constexpr absl::string_view kAcceptFailed = "Failed accept4";
 
 absl::string_view FileName(absl::string_view path) { return path.substr(path.rfind('/') + 1); }
 
+struct GrpcLog {
+  LinesPerSecond lines{kMostLinesPerSecond};
+  std::function<void(const std::string&)> on_deaf;
+};
+
+// gRPC gives its callback nothing to find it by. Never destroyed: gRPC's threads may log while the process exits.
+GrpcLog& GetGrpcLog() {
+  static auto& log = *new GrpcLog;
+  return log;
+}
+
 void Log(gpr_log_func_args* line) {
-  // gRPC gives its callback nothing to find it by.
-  static LinesPerSecond lines(kMostLinesPerSecond);
+  GrpcLog& log = GetGrpcLog();
+  const bool deaf = absl::StartsWith(line->message, kAcceptFailed);
+  if (deaf) log.on_deaf(absl::StrCat("a port takes no more connections: ", line->message));
   int64_t dropped = 0;
-  if (!lines.Take(absl::ToUnixSeconds(absl::Now()), dropped)) return;
+  if (!log.lines.Take(absl::ToUnixSeconds(absl::Now()), dropped)) return;
   LogWarning("grpc", {{"text", line->message},
                       {"source", absl::StrCat(FileName(line->file), ":", line->line)},
                       {"not_logged", dropped}});
@@ -44,6 +58,9 @@ bool LinesPerSecond::Take(int64_t now_seconds, int64_t& dropped) {
   return true;
 }
 
-void TakeOverGrpcLog() { gpr_set_log_function(&Log); }
+void TakeOverGrpcLog(std::function<void(const std::string&)> on_deaf) {
+  GetGrpcLog().on_deaf = std::move(on_deaf);
+  gpr_set_log_function(&Log);
+}
 
 }  // namespace flashcore

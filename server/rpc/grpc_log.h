@@ -3,6 +3,8 @@
 #define FLASHCORE_SERVER_RPC_GRPC_LOG_H_
 
 #include <cstdint>
+#include <functional>
+#include <string>
 
 #include "kernels/base/mutex.h"
 
@@ -26,7 +28,10 @@ class LinesPerSecond {
 
 // From here on gRPC's log lines, for the whole process, are the server's, msg=grpc, 10 a second at most: whoever knocks
 // without TLS, or with a wrong certificate, causes one. All are warnings, as what ends the server is told by itself.
-void TakeOverGrpcLog();
+//
+// `on_deaf` is called, on a thread of gRPC's, once a port takes no more connections: gRPC 1.51 gives it up for good
+// when accept fails, as it does when the process has all the files open that it may, and tells nobody but its log.
+void TakeOverGrpcLog(std::function<void(const std::string& text)> on_deaf);
 
 }  // namespace flashcore
 

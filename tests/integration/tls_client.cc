@@ -108,7 +108,7 @@ grpc::Status CallAttend(const std::shared_ptr<grpc::Channel>& channel, const Cal
   grpc::ClientContext context;
   AddMetadata(metadata, context);
   v1::AttendResponse response;
-  const grpc::Status status = v1::AttentionService::NewStub(channel)->Attend(&context, ToRequest(spec), &response);
+  grpc::Status status = v1::AttentionService::NewStub(channel)->Attend(&context, ToRequest(spec), &response);
   if (status.ok()) ExpectAnswers(response, spec);
   return status;
 }
@@ -125,7 +125,7 @@ grpc::Status CallAttendStream(const std::shared_ptr<grpc::Channel>& channel, con
   v1::AttendStreamResponse response;
   int answers = 0;
   while (stream->Read(&response)) ++answers;
-  const grpc::Status status = stream->Finish();
+  grpc::Status status = stream->Finish();
   EXPECT_EQ(answers, status.ok() ? 1 : 0);
   return status;
 }

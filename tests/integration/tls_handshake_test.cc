@@ -21,7 +21,6 @@ using testing::CallAttend;
 using testing::CallAttendStream;
 using testing::CallGetServerInfo;
 using testing::CallHealth;
-using testing::CertificateSpec;
 using testing::ConnectWithTls;
 using ::testing::HasSubstr;
 using testing::Identity;

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <string>
+#include <vector>
 
 namespace flashcore {
 namespace {
@@ -25,9 +26,13 @@ TEST(GrpcLogTest, SoManyLinesInASecond) {
 
 TEST(GrpcLogTest, LinesOfGrpcAreOurs) {
   gpr_set_log_verbosity(GPR_LOG_SEVERITY_ERROR);
-  TakeOverGrpcLog();
+  std::vector<std::string> deaf;
+  TakeOverGrpcLog([&deaf](const std::string& text) { deaf.push_back(text); });
   ::testing::internal::CaptureStderr();
   gpr_log("/some/where/file.cc", 12, GPR_LOG_SEVERITY_ERROR, "two %s", "words");
+  EXPECT_TRUE(deaf.empty());
+  gpr_log("/some/where/file.cc", 13, GPR_LOG_SEVERITY_ERROR, "Failed accept4: Too many open files");
+  EXPECT_EQ(deaf.size(), 1u);
   const std::string text = ::testing::internal::GetCapturedStderr();
   EXPECT_NE(text.find("level=warning msg=grpc text=\"two words\" source=file.cc:12 not_logged=0"), std::string::npos)
       << text;

@@ -10,6 +10,7 @@
 
 #include <array>
 #include <atomic>
+#include <cstdint>
 #include <functional>
 #include <memory>
 
@@ -19,7 +20,7 @@
 namespace flashcore::testing {
 namespace {
 
-constexpr long kX509Version3 = 2;
+constexpr int kX509Version3 = 2;
 constexpr char kPassphrase[] = "secret";
 
 template <auto kFree>
@@ -47,7 +48,7 @@ std::string ToPem(const std::function<int(BIO*)>& write) {
   const BioPtr bio(BIO_new(BIO_s_mem()));
   EXPECT_EQ(write(bio.get()), 1);
   char* data = nullptr;
-  const long size = BIO_get_mem_data(bio.get(), &data);
+  const int64_t size = BIO_get_mem_data(bio.get(), &data);
   return {data, static_cast<size_t>(size)};
 }
 
@@ -77,8 +78,8 @@ void SetName(X509* certificate, const std::string& common_name) {
 }
 
 // No two certificates of an issuer may have the same.
-long NextSerial() {
-  static std::atomic<long> last = 0;
+int64_t NextSerial() {
+  static std::atomic<int64_t> last = 0;
   return ++last;
 }
 

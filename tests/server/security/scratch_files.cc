@@ -1,9 +1,9 @@
 #include "tests/server/security/scratch_files.h"
 
 #include <gtest/gtest.h>
-#include <stdlib.h>
 #include <sys/stat.h>
 
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 
@@ -30,7 +30,7 @@ std::string ScratchFiles::Write(absl::string_view name, absl::string_view conten
 }
 
 std::string ScratchFiles::Replace(absl::string_view name, absl::string_view content) const {
-  const std::string path = Path(name);
+  std::string path = Path(name);
   std::filesystem::rename(Write(absl::StrCat(name, ".new"), content), path);
   return path;
 }

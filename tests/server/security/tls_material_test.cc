@@ -12,7 +12,6 @@
 namespace flashcore {
 namespace {
 
-using testing::CertificateSpec;
 using ::testing::HasSubstr;
 using testing::Identity;
 using testing::MakeAuthority;
