@@ -38,7 +38,7 @@ std::string Number(double value) {
         std::to_chars(text.data(), text.data() + text.size(), value, std::chars_format::general, digits).ptr;
     double back = 0;
     std::from_chars(text.data(), end, back);
-    if (back == value) return std::string(text.data(), end);
+    if (back == value) return {text.data(), end};
   }
   std::abort();
 }

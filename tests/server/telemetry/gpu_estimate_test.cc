@@ -72,8 +72,8 @@ TEST_F(EstimateTest, WithoutAClockItDoesNotStartAndFailsLater) {
   EXPECT_EQ(Create(100)->Start().code(), absl::StatusCode::kUnavailable);
 }
 
-// NVIDIA's data sheets: 121 TFLOPS for the L4 at 2.04 GHz, 312 for the A100 at 1.41, and 989 for the H100 SXM at 1.83 GHz,
-// of which `mma.sync` reaches two thirds.
+// NVIDIA's data sheets: 121 TFLOPS for the L4 at 2.04 GHz, 312 for the A100 at 1.41, and 989 for the H100 SXM at 1.83
+// GHz, of which `mma.sync` reaches two thirds.
 TEST(TensorFlopsPerClock, GivesWhatMmaSyncReachesOfTheDataSheetsPeaks) {
   const auto peak = [](int sm_count, int compute_capability, double hertz) {
     const GpuDevice device = {
