@@ -229,6 +229,8 @@ absl::Status Start(const ServerOptions& options, Parts& parts) {
                       {"max_batch_bytes", facts.max_batch_bytes},
                       {"max_batch_flops", facts.max_batch_flops},
                       {"max_queue_delay_ns", options.scheduler.max_queue_delay_ns},
+                      {"max_backlog_ns", options.scheduler.max_backlog_ns},
+                      {"lane_poll_ns", options.scheduler.lane_poll_ns},
                       {"max_stream_in_flight", options.max_stream_in_flight},
                       {"max_concurrent_streams", options.max_concurrent_streams},
                       {"grpc_memory_bytes", options.grpc_memory_bytes}});
