@@ -39,11 +39,13 @@ absl::Status TlsStore::Take(const std::vector<std::string>& contents) {
   const absl::StatusOr<TlsFacts> facts = CheckTlsMaterial(*material);
   if (!facts.ok()) return facts.status();
   absl::Status dates = CheckDates(*facts, absl::Now());
-  const MutexLock lock(mutex_);
   // A server that does not start tells nobody when its certificate expired; one that serves does, in its metrics.
-  if (!dates.ok() && current_ != nullptr) return dates;
+  if (!dates.ok() && Current() != nullptr) return dates;
   if (!dates.ok()) LogWarning("clients will refuse this certificate", {{"status", dates}});
-  current_ = std::move(material);
+  {
+    const MutexLock lock(mutex_);
+    current_ = std::move(material);
+  }
   metrics_.SetCertificateExpiry(facts->not_after, facts->client_ca_not_after);
   LogInfo("tls certificate", {{"sha256", facts->fingerprint},
                               {"not_after", absl::FormatTime(facts->not_after, absl::UTCTimeZone())},
