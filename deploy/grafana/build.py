@@ -28,7 +28,7 @@ def overview():
     links = [{"type": "link", "title": "Runbook", "icon": "doc", "url": runbook.URL, "targetBlank": True,
               "tooltip": "What each alert means and what to do"}]
     panels = [*service.well(), *service.red(), *service.stages(), *service.batching(), *device.busy(),
-              *device.health(), *service.capacity(), *service.process()]
+              *device.health(), *service.capacity(), *service.security(), *service.process()]
     return grafana.dashboard("flashcore", "FlashCore", "For whoever is on call: is it well, and if not, where?", panels,
                              variables, links)
 

@@ -177,6 +177,26 @@ def capacity():
     ]
 
 
+def security():
+    day = 24 * 3600
+    return [
+        row("Certificates and tokens"),
+        stat("Certificates left", "Time until the first certificate of a file in use expires. Absent without TLS.", 6, "s",
+             query(f"flashcore_tls_certificate_expiry_timestamp_seconds{{{SELECTED}}} - time()", "{{instance}} {{file}}"),
+             thresholds=steps((None, RED), (7 * day, YELLOW), (14 * day, GREEN))),
+        stat("Tokens", "Bearer tokens that are valid. Absent where callers need none.", 3, "none",
+             query(f"flashcore_auth_tokens{{{SELECTED}}}", "{{instance}}")),
+        lines("Callers without a valid token", "Calls per second that were UNAUTHENTICATED, by reason. unknown: a token was "
+              "withdrawn too early, or someone guesses.", 8, "reqps",
+              query(f"sum by (reason) (rate(flashcore_auth_failures_total{{{SELECTED}}}{RATE}))", "{{reason}}")),
+        lines("Reloads", "Changes of the files of certificates and tokens that were taken, and those that were refused: then "
+              "the old ones stay in use.", 7, "short",
+              *(query(f"sum(increase(flashcore_{what}_{result}_total{{{SELECTED}}}{RATE}))",
+                      f"{what} {result}".replace("_", " "))
+                for what in ("tls", "auth") for result in ("reloads", "reload_failures"))),
+    ]
+
+
 def process():
     own = f'job="flashcore", {SELECTED}'
     return [

@@ -72,7 +72,8 @@ class FlagsTest(unittest.TestCase):
         self.assert_server_takes(f"--flagfile={DEPLOY / 'docker/cuda.flags'}", *compose)
         overlay = documents_of("gke-l4-tls")["Deployment"]["spec"]["template"]["spec"]["containers"][0]["args"]
         self.assert_server_takes(f"--flagfile={DEPLOY / 'docker/cuda.flags'}", *overlay)
-        drop_in = re.search(r'^Environment="FLASHCORE_ARGUMENTS=(.*)"$', (DEPLOY / "systemd/tls.conf").read_text(), re.MULTILINE)
+        text = (DEPLOY / "systemd/tls.conf").read_text().replace("\\\n", "")
+        drop_in = re.search(r'^Environment="FLASHCORE_ARGUMENTS=(.*)"$', text, re.MULTILINE)
         self.assert_server_takes(f"--flagfile={DEPLOY / 'systemd/flags'}", *drop_in[1].split())
 
     def test_without_its_certificate_a_secured_server_does_not_start(self):

@@ -61,10 +61,14 @@ class UnitTest(unittest.TestCase):
     def test_the_drop_in_for_tls(self):
         text = (ROOT / "deploy/systemd/tls.conf").read_text()
         self.assertEqual([line for line in self.drop_in(text).splitlines() if "flashcore" in line], [])
-        self.assertIn("Unknown key", self.drop_in(text.replace("LoadCredential=", "LoadCredentials=")))
-        credentials = dict(re.findall(r"^LoadCredential=([^:]+):(\S+)$", text, re.MULTILINE))
-        self.assertEqual(set(re.findall(r"=%d/([\w.]+)", text)), set(credentials))
+        self.assertIn("Unknown key", self.drop_in(text.replace("Environment=", "Environments=")))
         self.assertIn("$FLASHCORE_ARGUMENTS", re.search(r"^ExecStart=(.*)$", self.text, re.MULTILINE)[1])
+
+    def test_the_guide_s_drop_in_with_credentials(self):
+        text = re.search(r"^```\n(\[Service\]\n.*?)^```$", (ROOT / "deploy/README.md").read_text(), re.MULTILINE | re.DOTALL)[1]
+        self.assertEqual([line for line in self.drop_in(text).splitlines() if "flashcore" in line], [])
+        credentials = re.findall(r"^LoadCredential=([^:]+):\S+$", text, re.MULTILINE)
+        self.assertEqual(re.findall(r"=%d/([\w.]+)", text), credentials)
 
     def test_the_exposure_is_within_its_limit(self):
         exposure = self.exposure(self.text)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs the .deb's systemd unit under a real systemd, in a container: start, who may connect, a crash, an upgrade, bad flags,
-# stop. See --help.
+# TLS, stop. See --help.
 set -euo pipefail
 
 # shellcheck source=tests/deploy/release.sh
@@ -20,11 +20,15 @@ TEXT
 release_arguments "$@"
 [[ -n "$rootfs" ]] || fail "--rootfs is needed"
 
+root="$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)"
 readonly base=localhost/flashcore-check-base image=localhost/flashcore-check:systemd name="flashcore-unit-check-$$"
 engine=(podman --storage-driver overlay --runtime runc --cgroup-manager cgroupfs)
 builder=(buildah --storage-driver overlay)
 # shellcheck disable=SC2317  # The trap calls it.
-clean_up() { "${engine[@]}" rm --force --ignore "$name" >/dev/null 2>&1 || true; }
+clean_up() {
+  "${engine[@]}" rm --force --ignore "$name" >/dev/null 2>&1 || true
+  rm -rf "${secrets:-}"
+}
 trap clean_up EXIT
 
 make_image() {
@@ -55,6 +59,12 @@ wait_for() {
 }
 is() { [[ "$(property "$1")" == "$2" ]]; }
 
+# What the guide says to type for certificates and tokens: the first block below that heading.
+guide_commands() {
+  # shellcheck disable=SC2016  # The grave accents are the guide's.
+  awk '/^### Certificates and tokens$/ {section = 1} section && /^```$/ {if (block++) exit; next} block' "$root/deploy/README.md"
+}
+
 make_image
 "${engine[@]}" run --detach --name "$name" --systemd always --privileged --network host \
   --ulimit nofile=20000:20000 --ulimit nproc=1024:1024 "$image" >/dev/null
@@ -83,6 +93,19 @@ inside dpkg -i /opt/flashcore.deb >/dev/null
 [[ "$(property MainPID)" != "$before" ]] || fail "the old process still runs"
 is ActiveState active || fail "the new process does not run"
 
+echo "== TLS, by the guide: its files, its drop-in"
+secrets="$(mktemp -d)"
+(cd "$secrets" && bash -euc "$(guide_commands)" 2>/dev/null)
+"${engine[@]}" cp "$secrets/." "$name:/etc/flashcore/secrets"
+inside sh -c 'cd /etc/flashcore/secrets && chown -R root:flashcore . && chmod 750 . && chmod 640 *'
+inside install -D -m 644 /opt/flashcore/share/systemd/tls.conf /etc/systemd/system/flashcore.service.d/tls.conf
+inside systemctl daemon-reload
+inside systemctl restart flashcore || fail "it does not start: $(inside journalctl --unit flashcore --lines 20 --no-pager)"
+attend=(inside /opt/flashcore/bin/flashcore_attend --target=localhost:50051 --verify)
+! "${attend[@]}" 2>/dev/null || fail "a client in plain text got an answer"
+"${attend[@]}" --tls_ca=/etc/flashcore/secrets/ca.crt --tls_cert=/etc/flashcore/secrets/client.crt \
+  --tls_key=/etc/flashcore/secrets/client.key --auth_token_file=/etc/flashcore/secrets/token | tail -n 1
+
 echo "== it stops well"
 inside systemctl stop flashcore
 is Result success || fail "stopping it gave $(property Result)"
@@ -91,4 +114,4 @@ echo "== bad flags fail"
 inside sh -c 'echo --max_queue_length=0 >>/etc/flashcore/flags'
 ! inside systemctl start flashcore 2>/dev/null || fail "it started with bad flags"
 inside journalctl --unit flashcore --grep 'max_queue_length: 0' --quiet --lines 1 --no-pager
-echo "the unit starts, serves, restarts, upgrades, drains and refuses bad flags"
+echo "the unit starts, serves, restarts, upgrades, speaks TLS, drains and refuses bad flags"
