@@ -75,6 +75,8 @@ TEST(ServerMetricsTest, SaysWhatTheServerDidMeanwhile) {
   EXPECT_EQ(metrics.stages[0].name, "queue");
   EXPECT_EQ(metrics.stages[0].count, 100);
   EXPECT_DOUBLE_EQ(metrics.stages[0].mean_ms, 3);
+  EXPECT_DOUBLE_EQ(metrics.stages[0].p50_ms, 1);
+  EXPECT_NEAR(metrics.stages[0].p99_ms, 1 + 9 * 0.98, 1e-6);
   EXPECT_THAT(metrics.codes,
               ::testing::UnorderedElementsAre(::testing::Pair("OK", 51), ::testing::Pair("RESOURCE_EXHAUSTED", 5)));
   EXPECT_EQ(metrics.rejections.at("queue_full"), 5);

@@ -100,10 +100,12 @@ TEST(HistogramTest, ClearingForgetsEverything) {
   Histogram histogram;
   histogram.Record(7);
   histogram.Clear();
-  histogram.Record(3);
-  EXPECT_EQ(histogram.count(), 1);
+  for (const int64_t value : {3, 5, 9}) histogram.Record(value);
+  EXPECT_EQ(histogram.count(), 3);
   EXPECT_EQ(histogram.min(), 3);
-  EXPECT_EQ(histogram.Quantile(1), 3);
+  EXPECT_EQ(histogram.max(), 9);
+  EXPECT_EQ(histogram.Quantile(1), 9);
+  EXPECT_EQ(histogram.CountAbove(5), 1);
 }
 
 TEST(HistogramTest, MergingIsRecordingInOne) {

@@ -74,6 +74,7 @@ TEST(MixTest, MistakesAreNamed) {
       {"1,8,512,64 window_left=x", "'window_left=x' is no option"},
       {"1,8,512,64 priority=urgent", "'priority=urgent' is no option"},
       {"1,8,512,64 weight=0", "'weight=0' is no option"},
+      {"1,8,512,64 weight=2=3", "'weight=2=3' is no option"},
       {"1,8,512,64 weight=nan", "'weight=nan' is no option"},
       {"1,1,1,8; 9000000000,9000000000,1,1", "more bytes than"},
   };

@@ -95,6 +95,7 @@ TEST(RateSearchTest, EverythingHoldsUpToTheBound) {
       SearchWith({.first_rate = 100, .highest_rate = 5000}, trials, [](double) { return Trial::kHeld; });
   EXPECT_EQ(result.rate, 5000);
   EXPECT_TRUE(result.confirmed);
+  EXPECT_EQ(trials, 7 + RateSearch::kConfirmations) << "100, 200, 400 and so on to 3200, and the bound";
   EXPECT_FALSE(result.failed_rate.has_value());
 }
 

@@ -92,6 +92,83 @@ TEST(ReportTest, JsonKeepsTheNamesThatScriptsRead) {
   EXPECT_EQ(ToJson(MakeReport(3))["points"].size(), 3U);
 }
 
+TEST(ReportTest, JsonSaysHowTheLoadWasMade) {
+  LoadReport report = MakeReport(2);
+  PointReport& open = report.points[1];
+  open.run.senders = 3;
+  open.run.phases.requests = 1;
+  nlohmann::json options = ToJson(report)["options"];
+  EXPECT_EQ(options["loop"], "open");
+  EXPECT_EQ(options["rate"], 1000);
+  EXPECT_EQ(options["senders"], 3);
+  EXPECT_EQ(options["max_in_flight"], open.run.max_in_flight);
+  EXPECT_EQ(options["requests"], 1);
+  EXPECT_FALSE(options.contains("duration_s"));
+  EXPECT_EQ(ToJson(report)["points"].size(), 2U);
+  open.run = {.concurrency = 7, .phases = {.duration = absl::Seconds(2)}};
+  options = ToJson(report)["options"];
+  EXPECT_EQ(options["loop"], "closed");
+  EXPECT_EQ(options["concurrency"], 7);
+  EXPECT_EQ(options["duration_s"], 2);
+}
+
+TEST(ReportTest, JsonNamesKindsOfErrors) {
+  const nlohmann::json kinds = ToJson(MakeReport(1))["error_kinds"];
+  ASSERT_EQ(kinds.size(), 1U);
+  EXPECT_EQ(kinds[0]["code"], "RESOURCE_EXHAUSTED");
+  EXPECT_EQ(kinds[0]["count"], 10);
+  EXPECT_EQ(kinds[0]["with_retry_hint"], 0);
+  EXPECT_NEAR(kinds[0]["first_after_s"].get<double>(), 0.99, 1e-9);
+}
+
+TEST(ReportTest, JsonKeepsTheServersMetrics) {
+  LoadReport report = MakeReport(1);
+  ServerMetrics metrics;
+  metrics.stages = {{.name = "queue", .count = 4, .mean_ms = 1, .p50_ms = 2, .p99_ms = 3}};
+  metrics.batches = 2;
+  report.points[0].metrics = metrics;
+  const nlohmann::json json = ToJson(report)["server_metrics"];
+  EXPECT_FALSE(json.contains("problem"));
+  EXPECT_EQ(json["stages"]["queue"]["p50_ms"], 2);
+  EXPECT_EQ(json["batches"], 2);
+}
+
+TEST(ReportTest, StageMeansAreThoseOfTheAnswers) {
+  CallStats stats;
+  CallOutcome outcome;
+  outcome.timing = {.receive_ns = kMs,
+                    .admit_ns = 2 * kMs,
+                    .stage_ns = 3 * kMs,
+                    .queue_ns = 4 * kMs,
+                    .upload_ns = 5 * kMs,
+                    .compute_ns = 6 * kMs,
+                    .download_ns = 7 * kMs,
+                    .kernel = ""};
+  for (int i = 0; i < 2; ++i) stats.Record({}, 0, {}, outcome);
+  const std::vector<StageMean> means = StageMeans(stats);
+  ASSERT_EQ(means.size(), 7U);
+  for (size_t i = 0; i < means.size(); ++i) {
+    EXPECT_EQ(means[i].name, StageNames()[i]);
+    EXPECT_EQ(means[i].ms, static_cast<double>(i + 1));
+  }
+}
+
+TEST(ReportTest, ASweepsVariableIsTheRateOrTheConcurrency) {
+  EXPECT_EQ(VariableName({.rate = 50}), "rate");
+  EXPECT_EQ(VariableValue({.rate = 50}), 50);
+  EXPECT_EQ(VariableName({.concurrency = 8}), "concurrency");
+  EXPECT_EQ(VariableValue({.concurrency = 8}), 8);
+}
+
+TEST(ReportTest, ASearchThatFoundNothingDidNotDoWell) {
+  LoadReport report = MakeReport(1);
+  report.options.max_errors = 1;
+  report.search.emplace();
+  EXPECT_FALSE(IsGood(report));
+  report.search->rate = 500;
+  EXPECT_TRUE(IsGood(report));
+}
+
 TEST(ReportTest, CsvHasAsManyValuesAsNames) {
   const std::vector<std::string> lines = absl::StrSplit(ToCsv(MakeReport(2)), '\n', absl::SkipEmpty());
   ASSERT_EQ(lines.size(), 3U);

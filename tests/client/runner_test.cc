@@ -259,6 +259,7 @@ TEST(RunnerTest, AFullVerifierHoldsTheLoopBackAndLosesNothing) {
                                    {.concurrency = 8, .phases = {.requests = 300}, .verify_fraction = 1});
   verifier.Flush();
   EXPECT_EQ(result.stats.answered(), 300);
+  EXPECT_EQ(result.stats.check_waits, 300);
   EXPECT_EQ(verifier.totals().checked, 300);
 }
 

@@ -85,6 +85,22 @@ TEST(ValidityTest, AStarvedClientMeasuredItsOwnWaiting) {
   EXPECT_THAT(Judge(kClosed, result).reasons, ElementsAre(HasSubstr("starved")));
 }
 
+TEST(ValidityTest, AFewLateWakesAreNoPercentile) {
+  RunResult result = QuietRun();
+  result.client.wake_delay.Clear();
+  for (int i = 0; i < 49; ++i) result.client.wake_delay.Record(8 * kMs);
+  EXPECT_THAT(Judge(kClosed, result).reasons, IsEmpty());
+  result.client.wake_delay.Record(8 * kMs);
+  EXPECT_THAT(Judge(kClosed, result).reasons, ElementsAre(HasSubstr("starved")));
+}
+
+TEST(ValidityTest, AHundredAnswersHaveATail) {
+  RunResult result;
+  for (int i = 0; i < 100; ++i) result.stats.Record({.ended_ns = kMs}, 0, {}, {});
+  result.client = {.wall_s = 10, .cpu_s = 1, .cores = 4};
+  EXPECT_THAT(Judge(kClosed, result).notes, IsEmpty());
+}
+
 TEST(ValidityTest, AShortRunSaysSo) {
   RunResult result;
   result.stats.Record({.intended_ns = 0, .sent_ns = 0, .ended_ns = kMs}, 0, {}, {});
