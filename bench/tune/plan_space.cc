@@ -45,15 +45,13 @@ std::vector<ProblemClass> GroupByClass(absl::Span<const AttentionProblem> proble
   return classes;
 }
 
-Space PlanSpace(int head_dim) {
+Space PlanSpace() {
   std::vector<int> kinds;
   for (int kind = 0; kind < cuda::kTileKinds; ++kind) kinds.push_back(kind);
   Space space;
   space.dimensions = {{"kind", kinds}, {"ctas_per_sm", CtasPerSmValues()}, {"min_keys", MinKeysValues()}};
-  space.valid = [head_dim](const Point& point) {
-    const bool unsplit = point[kCtasPerSm] == 0;
-    if (unsplit) return point[kMinKeys] == MinKeysValues().front();
-    return cuda::CanSplit(cuda::FusedTile(head_dim, static_cast<cuda::TileKind>(point[kKind])));
+  space.valid = [](const Point& point) {
+    return point[kCtasPerSm] != 0 || point[kMinKeys] == MinKeysValues().front();
   };
   return space;
 }

@@ -28,9 +28,8 @@ struct ProblemClass {
 // In the order of each class's first problem; what FusedSupports does not run, and what has no rows, is left out.
 std::vector<ProblemClass> GroupByClass(absl::Span<const AttentionProblem> problems, const cuda::DeviceLimits& device);
 
-// The choices for a native head_dim; where a kind of tile cannot split its keys, or is not to, one point stands for
-// all.
-Space PlanSpace(int head_dim);
+// All choices; where keys are not to be split, one point stands for all.
+Space PlanSpace();
 
 // One point for each kind of tile. Splits have so many more that a search which starts blindly may never see these.
 std::vector<Point> UnsplitPoints();

@@ -142,7 +142,7 @@ absl::StatusOr<Tuned> TuneClass(const ProblemClass& of, const Bench& bench) {
   SearchOptions options;
   options.seed = absl::GetFlag(FLAGS_seed);
   options.budget = absl::GetFlag(FLAGS_budget);
-  const SearchResult found = Search(PlanSpace(of.of.head_dim), std::ref(cost), UnsplitPoints(), options);
+  const SearchResult found = Search(PlanSpace(), std::ref(cost), UnsplitPoints(), options);
   tuned.plans = cost.measured();
   tuned.exhaustive = found.exhaustive;
   if (baseline.ok && found.best.has_value()) {

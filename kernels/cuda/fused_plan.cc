@@ -7,6 +7,9 @@
 #include <limits>
 #include <numbers>
 
+#include "absl/container/inlined_vector.h"
+#include "kernels/cuda/fused_cost.h"
+
 namespace flashcore::cuda {
 namespace {
 
@@ -53,15 +56,9 @@ int64_t WindowKeys(const AttentionProblem& problem) {
   return std::min(window, problem.kv_len);
 }
 
-// On average over the queries, roughly: a causal mask hides half of a square.
-int64_t MeanKeys(const AttentionProblem& problem) {
-  int64_t keys = problem.kv_len;
-  if (problem.options.causal) keys = std::max(problem.kv_len - problem.q_len / 2, problem.kv_len / 2);
-  return std::min(keys, WindowKeys(problem));
-}
-
+// Whether some query does not see some key.
 bool IsMasked(const AttentionProblem& problem) {
-  return problem.options.causal || WindowKeys(problem) < problem.kv_len;
+  return KeysBefore(problem.options) < problem.kv_len - 1 || KeysAfter(problem.options) < problem.q_len - 1;
 }
 
 int64_t Group(const AttentionProblem& problem) { return problem.num_qo_heads / problem.num_kv_heads; }
@@ -71,43 +68,112 @@ int64_t RowsPerUnit(const AttentionProblem& problem) { return problem.q_len * Gr
 // The exponent of the power of two that `size` is rounded up to.
 int Exponent(int64_t size) { return size <= 1 ? 0 : static_cast<int>(std::bit_width(static_cast<uint64_t>(size - 1))); }
 
-TileKind ChooseKind(const AttentionProblem& problem, const DeviceLimits& device, const FusedTuning& tuning) {
-  const int64_t rows = RowsPerUnit(problem);
-  const auto ctas = [&](TileKind kind) {
-    return Units(problem) * CeilDiv(rows, FusedTile(NativeHeadDim(problem.head_dim), kind).Rows());
-  };
-  const int64_t empty_at = problem.kv_len <= tuning.narrow_keys ? device.multiprocessors : device.multiprocessors / 4;
-  if (rows <= tuning.narrow_rows) return TileKind::kNarrow;
-  if (ctas(TileKind::kMid) < empty_at) {
-    const int64_t short_ctas = ctas(TileKind::kShort);
-    const bool one_each = short_ctas <= device.multiprocessors && short_ctas > device.multiprocessors / 2;
-    // Under a mask the smaller tiles have less to skip.
-    return one_each && !IsMasked(problem) ? TileKind::kShort : TileKind::kNarrow;
-  }
-  if (IsMasked(problem) && MeanKeys(problem) < tuning.mid_keys) return TileKind::kMid;
-  return ctas(TileKind::kWide) > device.multiprocessors ? TileKind::kWide : TileKind::kMid;
+// Keys that a tile may see: its rows see a window each, from one query to the last.
+int64_t TileKeys(const AttentionProblem& problem, const TileConfig& tile) {
+  return std::min(WindowKeys(problem) + CeilDiv(tile.Rows(), Group(problem)), problem.kv_len);
 }
 
-FusedChoice Choose(const AttentionProblem& problem, const DeviceLimits& device, const FusedTuning& tuning) {
-  const FusedClass of = ClassOf(problem, device);
-  const TunedClass* const tuned = std::find_if(tuning.classes.begin(), tuning.classes.end(),
-                                               [&of](const TunedClass& candidate) { return candidate.of() == of; });
-  if (tuned != tuning.classes.end()) return tuned->choice();
-  return {ChooseKind(problem, device, tuning), tuning.splits};
+int64_t Tiles(const AttentionProblem& problem, const TileConfig& tile) {
+  return Units(problem) * CeilDiv(RowsPerUnit(problem), tile.Rows());
 }
 
-// What the rule asks for, as far as the tile can and the bounds let it.
-int64_t NumSplits(const AttentionProblem& problem, const FusedPlan& plan, const DeviceLimits& device,
-                  const SplitRule& rule) {
-  const TileConfig tile = plan.tile();
-  const int64_t tiles = int64_t{plan.units} * plan.tiles_per_unit;
+int64_t MaxSplits(const AttentionProblem& problem, const TileConfig& tile) {
+  const int64_t tiles = Tiles(problem, tile);
   if (tiles > kMaxArrivals) return 1;
+  return std::max<int64_t>(kMaxPartialFloats / (tiles * tile.SplitShareFloats()), 1);
+}
+
+// What the rule asks for.
+int64_t NumSplits(const AttentionProblem& problem, const TileConfig& tile, const DeviceLimits& device,
+                  const SplitRule& rule) {
   // More CTAs than are resident would take turns, and then fewer and longer shares are better.
   const int64_t ctas_per_sm = std::min<int64_t>(rule.ctas_per_sm, ResidentCtas(tile, device.shared_bytes_per_sm));
-  const int64_t wanted = ctas_per_sm * device.multiprocessors / tiles;
-  const int64_t enough_keys = WindowKeys(problem) / std::max<int64_t>(rule.min_keys, 1);
-  const int64_t room = kMaxPartialFloats / (tiles * tile.SplitShareFloats());
-  return std::max<int64_t>(std::min({wanted, enough_keys, room}), 1);
+  const int64_t wanted = ctas_per_sm * device.multiprocessors / Tiles(problem, tile);
+  return std::min(wanted, WindowKeys(problem) / std::max<int64_t>(rule.min_keys, 1));
+}
+
+// How the keys of `kind`'s tiles are cut: shares of `keys`, of which the longest tile has `splits`.
+struct Cut {
+  int64_t splits;
+  int64_t keys;
+};
+
+// Into `splits`, or as many as the keys and the bounds let it; shares are whole steps.
+Cut CutKeys(const AttentionProblem& problem, const TileConfig& tile, int64_t splits) {
+  const int64_t steps = std::max<int64_t>(CeilDiv(TileKeys(problem, tile), tile.Keys()), 1);
+  const int64_t steps_per_split =
+      CeilDiv(steps, std::clamp<int64_t>(splits, 1, std::min(steps, MaxSplits(problem, tile))));
+  return {CeilDiv(steps, steps_per_split), steps_per_split * tile.Keys()};
+}
+
+// Evenly chosen tiles of a unit.
+TileSample SampleTiles(const AttentionProblem& problem, const TileConfig& tile) {
+  const int64_t group = Group(problem);
+  const int64_t before = KeysBefore(problem.options);
+  const int64_t after = KeysAfter(problem.options);
+  const int64_t tiles = CeilDiv(RowsPerUnit(problem), tile.Rows());
+  TileSample sample;
+  sample.count = static_cast<int>(std::min<int64_t>(tiles, TileSample::kMax));
+  sample.weight = static_cast<double>(Units(problem) * tiles) / sample.count;
+  sample.capped = problem.options.logits_soft_cap > 0.0F;
+  for (int i = 0; i < sample.count; ++i) {
+    const int64_t first_row = (2 * i + 1) * tiles / (2 * sample.count) * tile.Rows();
+    const int64_t last_row = std::min(first_row + tile.Rows(), RowsPerUnit(problem)) - 1;
+    const int64_t first = first_row / group + problem.kv_len - problem.q_len;
+    const int64_t last = last_row / group + problem.kv_len - problem.q_len;
+    const int64_t begin = std::max<int64_t>(first - before, 0);
+    const int64_t end = std::min(last + after + 1, problem.kv_len);
+    const int64_t full_begin = std::max<int64_t>(last - before, 0);
+    const int64_t full_end = std::min(first + after + 1, problem.kv_len);
+    const int64_t seen = std::max<int64_t>(end - begin, 0);
+    sample.tiles[static_cast<size_t>(i)] = {seen, seen - std::clamp<int64_t>(full_end - full_begin, 0, seen)};
+  }
+  return sample;
+}
+
+// Numbers of splits worth a thought: few, and as many as give each multiprocessor one CTA, two, ... in one wave or two.
+absl::InlinedVector<int64_t, 16> SplitsToTry(int64_t tiles, int64_t multiprocessors, int64_t resident_ctas) {
+  absl::InlinedVector<int64_t, 16> splits = {1, 2, 3, 4};
+  for (int64_t ctas_per_sm = 1; ctas_per_sm <= 2 * resident_ctas; ++ctas_per_sm) {
+    const int64_t fitting = ctas_per_sm * multiprocessors / tiles;
+    if (fitting > splits.back()) splits.push_back(fitting);
+  }
+  return splits;
+}
+
+struct KindAndSplits {
+  TileKind kind;
+  int64_t splits;
+};
+
+// The fastest by the model; of equals the tallest tiles and the fewest splits.
+KindAndSplits Cheapest(const AttentionProblem& problem, const DeviceLimits& device) {
+  KindAndSplits best = {TileKind::kWide, 1};
+  double best_us = std::numeric_limits<double>::infinity();
+  for (int k = 0; k < kTileKinds; ++k) {
+    const auto kind = static_cast<TileKind>(k);
+    const TileConfig tile = FusedTile(NativeHeadDim(problem.head_dim), kind);
+    const CostModelDevice on = {device.multiprocessors, ResidentCtas(tile, device.shared_bytes_per_sm)};
+    const TileSample sample = SampleTiles(problem, tile);
+    int64_t last_splits = 0;
+    for (const int64_t splits : SplitsToTry(Tiles(problem, tile), on.multiprocessors, on.resident_ctas)) {
+      const Cut cut = CutKeys(problem, tile, splits);
+      if (cut.splits == last_splits) continue;
+      last_splits = cut.splits;
+      const double us = PredictUs(tile, kind, sample, cut.splits, cut.keys, on);
+      if (us < best_us) {
+        best_us = us;
+        best = {kind, cut.splits};
+      }
+    }
+  }
+  return best;
+}
+
+const TunedClass* FindClass(const FusedTuning& tuning, const FusedClass& of) {
+  const TunedClass* const tuned = std::find_if(tuning.classes.begin(), tuning.classes.end(),
+                                               [&of](const TunedClass& candidate) { return candidate.of() == of; });
+  return tuned == tuning.classes.end() ? nullptr : tuned;
 }
 
 }  // namespace
@@ -133,26 +199,31 @@ FusedClass ClassOf(const AttentionProblem& problem, const DeviceLimits& device) 
 }
 
 FusedPlan PlanFused(const AttentionProblem& problem, const DeviceLimits& device, const FusedTuning& tuning) {
-  return PlanFusedAs(problem, device, Choose(problem, device, tuning));
+  const TunedClass* const tuned = FindClass(tuning, ClassOf(problem, device));
+  if (tuned != nullptr) return PlanFusedAs(problem, device, tuned->choice());
+  const KindAndSplits cheapest = Cheapest(problem, device);
+  return PlanFusedWith(problem, device, cheapest.kind, cheapest.splits);
 }
 
 FusedPlan PlanFusedAs(const AttentionProblem& problem, const DeviceLimits& device, const FusedChoice& choice) {
+  const TileConfig tile = FusedTile(NativeHeadDim(problem.head_dim), choice.kind);
+  return PlanFusedWith(problem, device, choice.kind, NumSplits(problem, tile, device, choice.splits));
+}
+
+FusedPlan PlanFusedWith(const AttentionProblem& problem, const DeviceLimits& device, TileKind kind, int64_t splits) {
   assert(FusedSupports(problem) && problem.q_len > 0);
   FusedPlan plan;
   plan.head_dim = NativeHeadDim(problem.head_dim);
-  plan.kind = choice.kind;
+  plan.kind = kind;
   plan.group = static_cast<int32_t>(Group(problem));
   plan.units = static_cast<int32_t>(Units(problem));
   plan.rows_per_unit = static_cast<int32_t>(RowsPerUnit(problem));
   const TileConfig tile = plan.tile();
   plan.tiles_per_unit = static_cast<int32_t>(CeilDiv(plan.rows_per_unit, tile.Rows()));
 
-  // Keys that any tile sees: a tile's rows see a window each, from one query to the last.
-  const int64_t span = std::min(WindowKeys(problem) + CeilDiv(tile.Rows(), plan.group), problem.kv_len);
-  const int64_t key_tiles = std::max<int64_t>(CeilDiv(span, tile.Keys()), 1);
-  const int64_t tiles_per_split = CeilDiv(key_tiles, NumSplits(problem, plan, device, choice.splits));
-  plan.keys_per_split = static_cast<int32_t>(tiles_per_split * tile.Keys());
-  plan.splits = static_cast<int32_t>(CeilDiv(key_tiles, tiles_per_split));
+  const Cut cut = CutKeys(problem, tile, splits);
+  plan.splits = static_cast<int32_t>(cut.splits);
+  plan.keys_per_split = static_cast<int32_t>(cut.keys);
 
   // Half of L2, for the rest holds what is read and written once.
   const int64_t unit_bytes = 2 * problem.kv_len * problem.head_dim * static_cast<int64_t>(SizeOf(problem.dtype));

@@ -52,10 +52,11 @@ struct FusedPlan {
 
 FusedClass ClassOf(const AttentionProblem& problem, const DeviceLimits& device);
 
-// Whether CTAs can share the keys of such a tile.
-inline bool CanSplit(const TileConfig& /*tile*/) { return true; }
+// The problem cut into tiles of `kind`, the keys of the longest into `splits`, or as many as the keys and the bounds
+// above let it.
+FusedPlan PlanFusedWith(const AttentionProblem& problem, const DeviceLimits& device, TileKind kind, int64_t splits);
 
-// The problem cut up as `choice` says. Splits are left out where the kind cannot, or the bounds above do not let it.
+// The problem cut up as `choice` says, as far as the bounds let it.
 FusedPlan PlanFusedAs(const AttentionProblem& problem, const DeviceLimits& device, const FusedChoice& choice);
 
 // With the choice that the tuning makes.

@@ -1,5 +1,5 @@
-// What the fused kernels' plan was tuned to: thresholds for every problem, and for classes of problems what a search
-// found to be faster (bench/tune, which writes the table). Constant data; no device is needed, or asked.
+// What the fused kernels' plan was tuned to: for classes of problems, what a search found to be faster than what the
+// model of fused_cost.h plans (bench/tune, which writes the table). Constant data; no device is needed, or asked.
 #ifndef FLASHCORE_KERNELS_CUDA_FUSED_TUNING_H_
 #define FLASHCORE_KERNELS_CUDA_FUSED_TUNING_H_
 
@@ -10,7 +10,7 @@
 
 namespace flashcore::cuda {
 
-// Into how many shares a tile's keys are split, where its kind can: as many as give each multiprocessor `ctas_per_sm`
+// Into how many shares a tile's keys are split: as many as give each multiprocessor `ctas_per_sm`
 // CTAs (or as many as it holds at once, if that is less), but none of fewer than `min_keys` keys.
 struct SplitRule {
   int64_t ctas_per_sm = 0;  // 0: never.
@@ -49,20 +49,12 @@ struct TunedClass {
   constexpr FusedChoice choice() const { return {static_cast<TileKind>(kind), {ctas_per_sm, min_keys}}; }
 };
 
+// The first of a problem's class wins over the model (fused_cost.h).
 struct FusedTuning {
-  // Rows of a unit up to here leave most of a wider tile empty.
-  int64_t narrow_rows = 32;
-  // A narrow tile reads K and V for few rows: only where they are short, or the device would stay mostly empty.
-  int64_t narrow_keys = 1024;
-  // Below this many keys for a row, on average, masks waste more of a wide tile than its reuse of K and V saves.
-  int64_t mid_keys = 1536;
-  // A share of fewer keys costs more to merge than it saves.
-  SplitRule splits = {.ctas_per_sm = 2, .min_keys = 512};
-  // The first of a problem's class wins over all of the above.
   absl::Span<const TunedClass> classes = {};
 };
 
-// The thresholds above with the checked-in tables.
+// The checked-in tables.
 const FusedTuning& DefaultTuning();
 
 }  // namespace flashcore::cuda

@@ -8,6 +8,7 @@
 #include <set>
 #include <sstream>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "bench/kernel/shape.h"
@@ -36,32 +37,29 @@ TEST(PlanSpaceTest, GroupsWhatTheTableCannotTellApart) {
   EXPECT_EQ(classes[2].problems[0].q_len, 513);
 }
 
-TEST(PlanSpaceTest, OnlyKindsThatCanSplitDo) {
-  for (const int head_dim : cuda::kNativeHeadDims) {
-    const Space space = PlanSpace(head_dim);
-    SearchOptions options;
-    options.budget = 1000;
-    options.finalists = 0;
-    const SearchResult all = Search(
-        space,
-        [](const Point& /*point*/) {
-          return Evaluation{true, 1.0};
-        },
-        {}, options);
-    EXPECT_TRUE(all.exhaustive);
-    EXPECT_GT(all.trials.size(), static_cast<size_t>(cuda::kTileKinds));
-    for (const Trial& trial : all.trials) {
-      const cuda::FusedChoice choice = ChoiceOf(trial.point);
-      EXPECT_TRUE(choice.splits.ctas_per_sm == 0 || cuda::CanSplit(cuda::FusedTile(head_dim, choice.kind)));
-    }
+TEST(PlanSpaceTest, EveryKindSplitsOrNot) {
+  SearchOptions options;
+  options.budget = 1000;
+  options.finalists = 0;
+  const SearchResult all = Search(
+      PlanSpace(),
+      [](const Point& /*point*/) {
+        return Evaluation{true, 1.0};
+      },
+      {}, options);
+  EXPECT_TRUE(all.exhaustive);
+  std::set<std::pair<int, bool>> choices;
+  for (const Trial& trial : all.trials) {
+    const cuda::FusedChoice choice = ChoiceOf(trial.point);
+    choices.insert({static_cast<int>(choice.kind), choice.splits.ctas_per_sm != 0});
   }
+  EXPECT_EQ(choices.size(), size_t{2 * cuda::kTileKinds});
 }
 
-// Every plan that any point gives can be launched: it covers its rows and keys, and fits the memory for splits.
 TEST(PlanSpaceTest, EveryKindHasAPointThatSplitsNothing) {
   std::set<int> kinds;
   for (const Point& point : UnsplitPoints()) {
-    EXPECT_TRUE(PlanSpace(64).valid(point));
+    EXPECT_TRUE(PlanSpace().valid(point));
     EXPECT_EQ(ChoiceOf(point).splits.ctas_per_sm, 0);
     kinds.insert(point.front());
   }
@@ -70,7 +68,7 @@ TEST(PlanSpaceTest, EveryKindHasAPointThatSplitsNothing) {
 
 TEST(PlanSpaceTest, EveryPointIsAPlanThatCanBeLaunchedAndNamed) {
   for (const Shape& shape : Shapes("decode slice tuning 1,64,1,256,kv_heads=8,kv_len=65536 2,4,17,96,kv_len=9000")) {
-    const Space space = PlanSpace(cuda::ClassOf(shape, kL4).head_dim);
+    const Space space = PlanSpace();
     for (const int kind : space.dimensions[0].values) {
       for (const int ctas_per_sm : space.dimensions[1].values) {
         for (const int min_keys : space.dimensions[2].values) {
@@ -136,7 +134,7 @@ TEST(PlanSpaceTest, TheCheckedInTablesNameKindsThatThereAre) {
   for (const cuda::TunedClass& tuned : cuda::DefaultTuning().classes) {
     EXPECT_GT(tuned.head_dim, 0);
     EXPECT_LT(tuned.kind, cuda::kTileKinds);
-    EXPECT_TRUE(PlanSpace(tuned.head_dim).valid({tuned.kind, tuned.ctas_per_sm, tuned.min_keys}));
+    EXPECT_TRUE(PlanSpace().valid({tuned.kind, tuned.ctas_per_sm, tuned.min_keys}));
   }
 }
 

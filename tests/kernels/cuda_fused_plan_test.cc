@@ -49,8 +49,6 @@ TEST(CudaFusedPlanTest, EveryRowAndKeyIsPlanned) {
             EXPECT_GE(int64_t{plan.splits} * plan.keys_per_split, kv_len);
             EXPECT_EQ(plan.keys_per_split % plan.tile().Keys(), 0);
             EXPECT_GE(plan.units_per_section, 1);
-            // Only tiles that share rows among warps know how to share them among CTAs.
-            EXPECT_TRUE(plan.splits == 1 || CanSplit(plan.tile()));
           }
         }
       }
@@ -69,7 +67,6 @@ void ExpectSound(const AttentionProblem& problem, const FusedPlan& plan) {
   EXPECT_LE(plan.ctas(), kMaxFusedLength);
   EXPECT_LE(plan.partial_floats(), kMaxPartialFloats);
   EXPECT_LE(plan.arrivals(), kMaxArrivals);
-  EXPECT_TRUE(plan.splits == 1 || CanSplit(plan.tile()));
   // Every tile's keys, from the first that its first row sees to the last that its last row sees, lie in its splits.
   for (int64_t tile = 0; tile < plan.tiles_per_unit; ++tile) {
     const int64_t first_row = tile * plan.tile().Rows();
@@ -113,15 +110,27 @@ TEST(CudaFusedPlanTest, APlanDependsOnItsArgumentsAlone) {
   EXPECT_EQ(PlanFused(problem, kH100, DefaultTuning()), plan);
 }
 
-TEST(CudaFusedPlanTest, ThresholdsAreArguments) {
+TEST(CudaFusedPlanTest, TheTableIsAnArgument) {
   const AttentionProblem problem = Shape(1, 8, 8, 64, 8192, 64);
-  FusedTuning tuning;
-  tuning.narrow_rows = 64;
-  tuning.splits = {.ctas_per_sm = 1, .min_keys = 4096};
-  EXPECT_EQ(PlanFused(problem, kH100, tuning).kind, TileKind::kNarrow);
-  EXPECT_EQ(PlanFused(problem, kH100, tuning).splits, 2);
-  tuning.splits.ctas_per_sm = 0;
-  EXPECT_EQ(PlanFused(problem, kH100, tuning).splits, 1);
+  const FusedClass of = ClassOf(problem, kH100);
+  TunedClass row = {of.head_dim, of.masked, of.rows, of.keys, of.fill, static_cast<int>(TileKind::kNarrow), 1, 4096};
+  const auto plan = [&] { return PlanFused(problem, kH100, {.classes = {&row, 1}}); };
+  EXPECT_EQ(plan().kind, TileKind::kNarrow);
+  EXPECT_EQ(plan().splits, 2);
+  row.ctas_per_sm = 0;
+  EXPECT_EQ(plan().splits, 1);
+}
+
+TEST(CudaFusedPlanTest, EveryKindOfTileSplitsAsFarAsTheBoundsLetIt) {
+  const AttentionProblem problem = Shape(1, 2, 2, 2241, 10615, 128);
+  for (int kind = 0; kind < kTileKinds; ++kind) {
+    for (const int64_t splits : {1, 2, 5, 1000000}) {
+      const FusedPlan plan = PlanFusedWith(problem, kH100, static_cast<TileKind>(kind), splits);
+      ExpectSound(problem, plan);
+      EXPECT_LE(plan.splits, splits);
+    }
+    EXPECT_EQ(PlanFusedWith(problem, kH100, static_cast<TileKind>(kind), 2).splits, 2);
+  }
 }
 
 TEST(CudaFusedPlanTest, SplitsCountOnCtasThatAreResident) {
@@ -138,7 +147,7 @@ TEST(CudaFusedPlanTest, SplitsCountOnCtasThatAreResident) {
 TEST(CudaFusedPlanTest, TheMissionShapeFillsTheDevice) {
   const AttentionProblem mission = Shape(1, 8, 8, 512, 512, 64);
   const FusedPlan plan = PlanFused(mission, kH100);
-  EXPECT_EQ(plan.kind, TileKind::kShort);
+  EXPECT_TRUE(plan.kind == TileKind::kShort || plan.kind == TileKind::kNarrow);
   EXPECT_GE(plan.ctas() * 10, kH100.multiprocessors * 9);
   EXPECT_EQ(plan.splits, 1);
   EXPECT_GE(PlanFused(Causal(mission), kH100).ctas(), kH100.multiprocessors);

@@ -1,0 +1,43 @@
+// How long the fused kernels take under a plan, as far as sizes tell: what a plan minimises. A model with a few numbers
+// for each tile configuration, fitted to measured times (kernels/README.md). Pure functions; no device is needed.
+//
+//   a tile's keys            --> steps of the CTAs that share them, masked ones apart
+//   all CTAs, a multiprocessor's CTAs --> whole waves, each as long as the tensor cores or one CTA's own chain of
+//                                         latencies take, and a last wave that leaves multiprocessors empty
+//   splits                   --> shares written and merged
+#ifndef FLASHCORE_KERNELS_CUDA_FUSED_COST_H_
+#define FLASHCORE_KERNELS_CUDA_FUSED_COST_H_
+
+#include <array>
+#include <cstdint>
+
+#include "kernels/cuda/fused_tiles.h"
+
+namespace flashcore::cuda {
+
+// The keys of a problem's tiles, by the example of a few, evenly chosen.
+struct TileSample {
+  static constexpr int kMax = 8;
+  struct Keys {
+    int64_t seen;    // By some row.
+    int64_t masked;  // Of those, not by every row.
+  };
+  std::array<Keys, kMax> tiles;
+  int count = 0;
+  double weight = 0.0;  // Tiles that each of them stands for.
+  bool capped = false;  // A soft cap shapes the scores.
+};
+
+struct CostModelDevice {
+  int64_t multiprocessors;
+  int64_t resident_ctas;  // Of the tile, on one multiprocessor.
+};
+
+// Microseconds of a launch that cuts each tile's keys into shares of `keys_per_split`; `splits` are those of the
+// longest, and 1 leaves all whole.
+double PredictUs(const TileConfig& tile, TileKind kind, const TileSample& sample, int64_t splits,
+                 int64_t keys_per_split, const CostModelDevice& device);
+
+}  // namespace flashcore::cuda
+
+#endif  // FLASHCORE_KERNELS_CUDA_FUSED_COST_H_
