@@ -8,14 +8,14 @@
 
 namespace flashcore::cuda {
 
-// The last problem whose first tile is not after `tile`, by bisection; `tile` is less than the number of tiles.
-template <size_t kCapacity>
-__device__ inline int64_t FindProblem(const BatchDescriptor<kCapacity>& batch, int64_t tile) {
-  int64_t low = 0;
-  int64_t high = batch.num_problems;
+// The last of `problems` whose first tile is not after `tile`, by bisection; `tile` is less than the number of tiles.
+template <typename Tile>
+__device__ inline int FindProblem(const Tile* first_tile, int problems, Tile tile) {
+  int low = 0;
+  int high = problems;
   while (high - low > 1) {
-    const int64_t middle = (low + high) / 2;
-    if (batch.first_tile[middle] <= tile) {
+    const int middle = (low + high) / 2;
+    if (first_tile[middle] <= tile) {
       low = middle;
     } else {
       high = middle;

@@ -3,7 +3,7 @@
 //   unit     one head of K and V of one batch entry, with the `group` query heads that read it
 //   row      a unit's rows are its queries, packed: row r is query r / group of head (kv_head * group + r % group),
 //            so that a few queries of many heads fill a tile, and all rows of a tile share K and V
-//   tile     TileConfig::Rows() rows of a unit; `splits` CTAs share one tile's keys
+//   tile     TileConfig::Rows() rows of a unit; as many as `splits` CTAs share one tile's keys
 //   section  units whose K and V fit in L2 together; a section's tiles run longest first, then the next section's
 #ifndef FLASHCORE_KERNELS_CUDA_FUSED_BATCH_H_
 #define FLASHCORE_KERNELS_CUDA_FUSED_BATCH_H_

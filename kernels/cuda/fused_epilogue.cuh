@@ -11,7 +11,9 @@
 #define FLASHCORE_KERNELS_CUDA_FUSED_EPILOGUE_CUH_
 
 #include <cstdint>
+#include <type_traits>
 
+#include "kernels/cuda/containment.cuh"
 #include "kernels/cuda/fused_work.cuh"
 #include "kernels/cuda/online_softmax.cuh"
 #include "kernels/cuda/ptx.cuh"
@@ -92,7 +94,10 @@ __device__ RowSums<kRowBlocks> MergeImages(int count, int first_tile, bool wants
                                            float (&out)[kRowBlocks][kOwn][4]) {
   using Sums = RowSums<kRowBlocks>;
   // Images under way at a time: more would take more registers than there are.
-  constexpr int kAtOnce = kRowBlocks * kOwn > 8 ? 1 : 4;
+  constexpr int kFragments = kRowBlocks * kOwn;
+  constexpr int kAtOnce = kFragments > 8 ? 1 : 4;
+  // Of one image, fragments under way at a time: as written, because the assembler keeps the order of tall tiles' code.
+  constexpr int kBatch = kFragments % 16 == 0 ? 16 : (kFragments % 8 == 0 ? 8 : 1);
   Sums merged;
 #pragma unroll
   for (int row = 0; row < Sums::kRows; ++row) {
@@ -122,19 +127,37 @@ __device__ RowSums<kRowBlocks> MergeImages(int count, int first_tile, bool wants
       if (wants_exact) merged.exact[row] = fmaf(factor[row], share.exact[row * kWarpSize], merged.exact[row]);
     }
 #pragma unroll
-    for (int block = 0; block < kRowBlocks; ++block) {
+    for (int first = 0; first < kFragments; first += kBatch) {
+      float4 fragments[kBatch];
 #pragma unroll
-      for (int tile = 0; tile < kOwn; ++tile) {
-        const float4 fragment = share.fragments[(block * kColumnTiles + first_tile + tile) * kWarpSize];
-        float(&to)[4] = out[block][tile];
-        to[0] = fmaf(factor[2 * block], fragment.x, to[0]);
-        to[1] = fmaf(factor[2 * block], fragment.y, to[1]);
-        to[2] = fmaf(factor[2 * block + 1], fragment.z, to[2]);
-        to[3] = fmaf(factor[2 * block + 1], fragment.w, to[3]);
+      for (int f = 0; f < kBatch; ++f) {
+        const int block = (first + f) / kOwn;
+        fragments[f] = share.fragments[(block * kColumnTiles + first_tile + (first + f) % kOwn) * kWarpSize];
+      }
+#pragma unroll
+      for (int f = 0; f < kBatch; ++f) {
+        const int block = (first + f) / kOwn;
+        float(&to)[4] = out[block][(first + f) % kOwn];
+        to[0] = fmaf(factor[2 * block], fragments[f].x, to[0]);
+        to[1] = fmaf(factor[2 * block], fragments[f].y, to[1]);
+        to[2] = fmaf(factor[2 * block + 1], fragments[f].z, to[2]);
+        to[3] = fmaf(factor[2 * block + 1], fragments[f].w, to[3]);
       }
     }
   }
   return merged;
+}
+
+template <typename T>
+__device__ bool HasNan(const uint4& chunk) {
+  using Pair = std::conditional_t<std::is_same_v<T, __half>, __half2, __nv_bfloat162>;
+  bool nan = false;
+#pragma unroll
+  for (const uint32_t word : {chunk.x, chunk.y, chunk.z, chunk.w}) {
+    const Pair pair = reinterpret_cast<const Pair&>(word);
+    nan = nan || !__hbeq2(pair, pair);
+  }
+  return nan;
 }
 
 template <typename T>
@@ -179,10 +202,11 @@ struct OutputRows {
     }
   }
 
-  // Writes some column tiles straight from fragments: for few columns.
+  // Writes some column tiles straight from fragments: for few columns. Whether this lane stored NaN.
   template <int kRowBlocks, int kOwn>
-  __device__ void Write(const FusedProblem& problem, int first_row, int first_tile, int lane,
+  __device__ bool Write(const FusedProblem& problem, int first_row, int first_tile, int lane,
                         const RowSums<kRowBlocks>& sums, const float (&out)[kRowBlocks][kOwn][4]) const {
+    bool nan = false;
 #pragma unroll
     for (int i = 0; i < kRows; ++i) {
       if (first_row + i * 8 + lane / 4 >= problem.rows_per_unit) continue;
@@ -192,17 +216,21 @@ struct OutputRows {
         const float(&fragment)[4] = out[i / 2][tile];
         const int column = (first_tile + tile) * 8;
         if (column < problem.head_dim) {
-          *reinterpret_cast<uint32_t*>(at[i] + column) =
-              Pack<T>(fragment[i % 2 * 2] * factor, fragment[i % 2 * 2 + 1] * factor);
+          const float left = fragment[i % 2 * 2] * factor;
+          const float right = fragment[i % 2 * 2 + 1] * factor;
+          nan = nan || isnan(left) || isnan(right);
+          *reinterpret_cast<uint32_t*>(at[i] + column) = Pack<T>(left, right);
         }
       }
     }
+    return nan;
   }
 };
 
-// Writes a warp's rows, turned from fragments into rows through the warp's part of `shared`.
+// Writes a warp's rows, turned from fragments into rows through the warp's part of `shared`. Whether this lane stored
+// NaN.
 template <typename T, TileConfig kConfig, int kRowBlocks, int kColumnTiles>
-__device__ void WriteRows(const FusedProblem& problem, const FusedWork& work, int warp, int lane,
+__device__ bool WriteRows(const FusedProblem& problem, const FusedWork& work, int warp, int lane,
                           const RowSums<kRowBlocks>& sums, const float (&out)[kRowBlocks][kColumnTiles][4],
                           unsigned char* shared) {
   using Row = SharedRow<kConfig.head_dim>;
@@ -220,6 +248,7 @@ __device__ void WriteRows(const FusedProblem& problem, const FusedWork& work, in
   // This warp's rows are written.
   __syncwarp();
   constexpr int kRowsAtOnce = kWarpSize / Row::kSegment;
+  bool nan = false;
 #pragma unroll 1
   for (int row = lane / Row::kSegment; row < kConfig.rows_per_warp; row += kRowsAtOnce) {
     const int unit_row = work.first_row + warp * kConfig.rows_per_warp + row;
@@ -229,11 +258,13 @@ __device__ void WriteRows(const FusedProblem& problem, const FusedWork& work, in
     for (int segment = 0; segment < Row::kSegments; ++segment) {
       const int chunk = segment * Row::kSegment + lane % Row::kSegment;
       if (chunk * Row::kElementsPerChunk < problem.head_dim) {
-        *reinterpret_cast<uint4*>(to + chunk * Row::kElementsPerChunk) =
-            *reinterpret_cast<const uint4*>(rows + Row::Offset(row, chunk));
+        const uint4 elements = *reinterpret_cast<const uint4*>(rows + Row::Offset(row, chunk));
+        nan = nan || HasNan<T>(elements);
+        *reinterpret_cast<uint4*>(to + chunk * Row::kElementsPerChunk) = elements;
       }
     }
   }
+  return nan;
 }
 
 // Hands this CTA's share of a split tile in. True in the last CTA of the tile to arrive: every share is visible to it.
@@ -244,7 +275,7 @@ __device__ inline bool ArriveLast(const FusedProblem& problem, const FusedWork& 
   __syncthreads();
   if (threadIdx.x == 0) {
     uint32_t& arrivals = problem.arrivals[work.unit_tile];
-    last = atomicAdd(&arrivals, 1U) + 1U == static_cast<uint32_t>(problem.splits);
+    last = atomicAdd(&arrivals, 1U) + 1U == static_cast<uint32_t>(work.splits);
     // The next launch counts from 0 again.
     if (last) arrivals = 0;
     __threadfence();
@@ -266,8 +297,34 @@ __device__ bool MergeSplits(const FusedProblem& problem, const FusedWork& work, 
   const bool wants_exact = problem.lse != nullptr;
   image(work.split).Write(lane, wants_exact, out, sums);
   if (!ArriveLast(problem, work)) return false;
-  sums = MergeImages<kRowBlocks, kOwn, kOwn>(problem.splits, 0, wants_exact, image, out);
+  sums = MergeImages<kRowBlocks, kOwn, kOwn>(work.splits, 0, wants_exact, image, out);
   return true;
+}
+
+// containment.cuh, for a tile that a mask may cross and whose O is stored.
+template <typename T, TileConfig kConfig>
+__device__ void ContainTile(const FusedProblem& problem, const FusedWork& work, unsigned char* shared) {
+  constexpr float kLn2 = 0.693147180559945309F;
+  const float sm_scale = problem.scale_log2 * kLn2;
+  const auto row_of = [&](const void* tensor, const FusedStrides& strides, int head, int row) {
+    return reinterpret_cast<const T*>(static_cast<const char*>(tensor) +
+                                      ChunkOffset(strides, work.batch, head, row, 0));
+  };
+  const KeysValues<T> kv = {row_of(problem.k, problem.k_strides, work.kv_head, 0),
+                            row_of(problem.v, problem.v_strides, work.kv_head, 0),
+                            int64_t{problem.k_strides.row} * (kVectorBytes / 2),
+                            int64_t{problem.v_strides.row} * (kVectorBytes / 2),
+                            problem.head_dim,
+                            sm_scale,
+                            problem.cap_exponent > 0.0F ? problem.cap_over_scale * sm_scale : 0.0F};
+  const int rows = min(kConfig.Rows(), problem.rows_per_unit - work.first_row);
+  const auto row_at = [&](int i) {
+    const PackedRow at = LocatePackedRow(problem, work.first_row + i);
+    const FusedKeySpan keys = VisibleKeys(problem, at.query);
+    return TileRow<T>{row_of(problem.q, problem.q_strides, work.kv_head * problem.group + at.head_in_group, at.query),
+                      OutputRow<T>(problem, work, work.first_row + i), KeySpan{keys.begin, keys.end}};
+  };
+  ContainNan<kConfig.head_dim / kWarpSize>(kv, SeenByAll<kConfig.Rows()>(problem, work), rows, shared, row_at);
 }
 
 template <typename T, TileConfig kConfig, int kRowBlocks, int kColumnTiles>
@@ -278,11 +335,12 @@ __device__ void WriteTile(const FusedProblem& problem, const FusedWork& work, co
   // Every warp is done with K and V: their memory is free.
   __syncthreads();
   RowSums<kRowBlocks> sums = RowSums<kRowBlocks>::Of(softmax);
+  bool nan = false;
   if constexpr (kConfig.key_groups == 1) {
     const int first_row = work.first_row + warp * kConfig.rows_per_warp;
-    if (problem.splits > 1 && !MergeSplits<kConfig>(problem, work, warp, lane, sums, out)) return;
+    if (work.splits > 1 && !MergeSplits<kConfig>(problem, work, warp, lane, sums, out)) return;
     WriteLse(problem, work, first_row, lane, sums);
-    WriteRows<T, kConfig>(problem, work, warp, lane, sums, out, shared);
+    nan = WriteRows<T, kConfig>(problem, work, warp, lane, sums, out, shared);
   } else {
     constexpr int kOwn = kConfig.OwnColumnTiles();
     const int row_group = warp % kConfig.row_groups;
@@ -300,10 +358,13 @@ __device__ void WriteTile(const FusedProblem& problem, const FusedWork& work, co
     __syncthreads();
     float own[kRowBlocks][kOwn][4];
     sums = MergeImages<kRowBlocks, kColumnTiles, kOwn>(kConfig.key_groups, key_group * kOwn, wants_exact, image, own);
-    if (problem.splits > 1 && !MergeSplits<kConfig>(problem, work, warp, lane, sums, own)) return;
+    if (work.splits > 1 && !MergeSplits<kConfig>(problem, work, warp, lane, sums, own)) return;
     if (key_group == 0) WriteLse(problem, work, first_row, lane, sums);
-    rows.Write(problem, first_row, key_group * kOwn, lane, sums, own);
+    nan = rows.Write(problem, first_row, key_group * kOwn, lane, sums, own);
   }
+  // All of O is stored.
+  if (!HasMask(problem) || __syncthreads_or(static_cast<int>(nan)) == 0) return;
+  ContainTile<T, kConfig>(problem, work, shared);
 }
 
 }  // namespace flashcore::cuda

@@ -24,7 +24,7 @@ __global__ void __launch_bounds__(Tile::kConfig.Threads(), Tile::kConfig.min_cta
   // One problem is known to be the first: its description is read at addresses that the compiler knows.
   const int ctas = batch.first_cta[kCapacity == kOneProblem ? 1 : batch.num_problems];
   for (int cta = static_cast<int>(blockIdx.x); cta < ctas; cta += static_cast<int>(gridDim.x)) {
-    const int index = kCapacity == kOneProblem ? 0 : FindFusedProblem(batch, cta);
+    const int index = kCapacity == kOneProblem ? 0 : FindProblem(batch.first_cta, batch.num_problems, cta);
     const FusedProblem& problem = batch.problems[index];
     if constexpr (Tile::kConfig.key_groups > 1) {
       AttendShort<T, Tile::kConfig>(problem, cta - batch.first_cta[index], shared);

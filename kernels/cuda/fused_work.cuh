@@ -4,6 +4,7 @@
 
 #include <cstdint>
 
+#include "kernels/cuda/batch_lookup.cuh"
 #include "kernels/cuda/fused_batch.h"
 
 namespace flashcore::cuda {
@@ -28,16 +29,23 @@ __device__ inline FusedKeySpan VisibleKeys(const FusedProblem& problem, int quer
   return {max(aligned - problem.keys_before, 0), min(aligned + problem.keys_after + 1, problem.kv_len)};
 }
 
+// Whether some row does not see some key.
+__device__ inline bool HasMask(const FusedProblem& problem) {
+  return problem.keys_before < problem.kv_len - 1 || problem.keys_after < problem.q_len - 1;
+}
+
 struct FusedWork {
   int batch;
   int kv_head;
   int unit_tile;  // Index of the tile among all of the problem's.
   int split;
+  int splits;     // That the tile has keys for; at least 1.
   int first_row;  // Of the unit.
   int begin;      // Keys that any row of the tile sees, of this CTA's split: [begin, end).
   int end;
-  int full_begin;  // Keys that every row of the tile sees: [full_begin, full_end).
-  int full_end;
+
+  // A problem's shorter tiles have fewer splits than its longest.
+  __device__ bool Exists() const { return split < splits; }
 };
 
 // `cta` counts the problem's CTAs.
@@ -65,33 +73,23 @@ __device__ FusedWork FindWork(const FusedProblem& problem, int cta) {
   work.split = cta - across * problem.splits;
   work.first_row = tile * kRows;
   const int last_row = min(work.first_row + kRows, problem.rows_per_unit) - 1;
-  const FusedKeySpan first = VisibleKeys(problem, Quotient(work.first_row, problem.by_group));
-  const FusedKeySpan last = VisibleKeys(problem, Quotient(last_row, problem.by_group));
-  work.begin = first.begin;
-  work.end = last.end;
-  work.full_begin = last.begin;
-  work.full_end = first.end;
+  work.begin = VisibleKeys(problem, Quotient(work.first_row, problem.by_group)).begin;
+  work.end = VisibleKeys(problem, Quotient(last_row, problem.by_group)).end;
+  work.splits = 1;
   if (problem.splits > 1) {
+    work.splits = max((work.end - work.begin + problem.keys_per_split - 1) / problem.keys_per_split, 1);
     work.begin += work.split * problem.keys_per_split;
     work.end = min(work.end, work.begin + problem.keys_per_split);
   }
   return work;
 }
 
-// The last problem whose first CTA is not after `cta`, by bisection.
-template <size_t kCapacity>
-__device__ inline int FindFusedProblem(const FusedBatch<kCapacity>& batch, int cta) {
-  int low = 0;
-  int high = batch.num_problems;
-  while (high - low > 1) {
-    const int middle = (low + high) / 2;
-    if (batch.first_cta[middle] <= cta) {
-      low = middle;
-    } else {
-      high = middle;
-    }
-  }
-  return low;
+// The keys that every row of a tile sees; empty if no key is. Of the tile's whole keys, not of a split's.
+template <int kRows>
+__device__ KeySpan SeenByAll(const FusedProblem& problem, const FusedWork& work) {
+  const int last_row = min(work.first_row + kRows, problem.rows_per_unit) - 1;
+  return {VisibleKeys(problem, Quotient(last_row, problem.by_group)).begin,
+          VisibleKeys(problem, Quotient(work.first_row, problem.by_group)).end};
 }
 
 // Bytes from a tensor's start to a chunk of one of its rows.

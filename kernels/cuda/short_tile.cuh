@@ -42,6 +42,7 @@ __device__ void AttendShort(const FusedProblem& problem, int cta, unsigned char*
   static_assert(kSteps >= 2 && kConfig.key_groups < 16);
 
   const FusedWork work = FindWork<kConfig.Rows()>(problem, cta);
+  if (!work.Exists()) return;
   const uint32_t shared = Opaque(SharedAddress(shared_memory));
   const int thread = ThreadIndex();
   const int lane = thread % kWarpSize;

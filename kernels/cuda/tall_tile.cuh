@@ -31,6 +31,7 @@ __device__ void AttendTall(const FusedProblem& problem, int cta, unsigned char* 
   static_assert(kStages >= 2 && kEarlyTiles >= 1);
 
   const FusedWork work = FindWork<kConfig.Rows()>(problem, cta);
+  if (!work.Exists()) return;
   const uint32_t shared = Opaque(SharedAddress(shared_memory));
   const int thread = ThreadIndex();
   const int lane = thread % kWarpSize;

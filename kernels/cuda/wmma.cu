@@ -9,6 +9,8 @@
 // fragments of one type all keep an element in the same place: a matrix whose every row holds that row's factor, loaded
 // as a fragment, is multiplied in element by element.
 //
+// A second launch keeps NaN where it belongs (containment.cuh): the first has no register to spare for it.
+//
 // What the next rung does better: `fused` knows the fragments' layout (mma.sync), so that S and P never leave the
 // registers, and its copies run beside its arithmetic.
 #include <cuda_bf16.h>
@@ -21,7 +23,10 @@
 #include <limits>
 
 #include "kernels/cuda/batch_lookup.cuh"
+#include "kernels/cuda/containment.cuh"
 #include "kernels/cuda/plan.h"
+#include "kernels/cuda/ptx.cuh"
+#include "kernels/cuda/scalar_row.cuh"
 #include "kernels/cuda/wmma.h"
 
 namespace flashcore::cuda {
@@ -29,7 +34,6 @@ namespace {
 
 namespace wmma = nvcuda::wmma;
 
-constexpr int kWarpSize = 32;
 // A fragment's rows, columns and depth.
 constexpr int kFragment = 16;
 constexpr int kRows = kWmmaRowsPerTile;
@@ -84,19 +88,6 @@ struct OutputShare {
 
 __device__ int RowGroup() { return static_cast<int>(threadIdx.x) / kWarpSize / kColumnGroups; }
 __device__ int ColumnGroup() { return static_cast<int>(threadIdx.x) / kWarpSize % kColumnGroups; }
-
-template <typename T>
-__device__ T FromFloat(float value);
-template <>
-__device__ __half FromFloat(float value) {
-  return __float2half_rn(value);
-}
-template <>
-__device__ __nv_bfloat16 FromFloat(float value) {
-  return __float2bfloat16_rn(value);
-}
-__device__ float ToFloat(__half value) { return __half2float(value); }
-__device__ float ToFloat(__nv_bfloat16 value) { return __bfloat162float(value); }
 
 // Copies `rows` rows into `shared` and fills up with zeros, to kCount rows of kHeadDim elements.
 template <int kCount, int kHeadDim, typename T>
@@ -345,7 +336,7 @@ __global__ void __maxnreg__(kMaxRegisters) WmmaKernel(const __grid_constant__ Ba
   extern __shared__ __align__(32) unsigned char shared[];
   const int64_t tiles = batch.first_tile[batch.num_problems];
   for (int64_t tile = blockIdx.x; tile < tiles; tile += gridDim.x) {
-    const int64_t index = FindProblem(batch, tile);
+    const int index = FindProblem(batch.first_tile, static_cast<int>(batch.num_problems), tile);
     const ProblemDescriptor& problem = batch.problems[index];
     const TilePosition position = LocateTile(problem, tile - batch.first_tile[index]);
     if (problem.element == Element::kHalf) {
@@ -358,8 +349,59 @@ __global__ void __maxnreg__(kMaxRegisters) WmmaKernel(const __grid_constant__ Ba
   }
 }
 
+// After WmmaKernel, in blocks of the same tiles: mends those that a mask crosses and that have NaN.
+template <typename T>
+__device__ void ContainTile(const ProblemDescriptor& problem, const TilePosition& position, void* shared) {
+  const RowPosition& at = position.at;
+  const KeySpan first = VisibleKeySpan(problem, at.row);
+  const KeySpan last = VisibleKeySpan(problem, at.row + position.rows - 1);
+  if (first.begin == last.begin && first.end == last.end) return;
+  const T* q = Head<T>(problem.q, problem.q_strides, at.batch, at.head);
+  T* o = static_cast<T*>(problem.o) + at.batch * problem.o_strides.batch + at.head * problem.o_strides.head;
+  bool broken = false;
+  for (int64_t row = at.row + Row(); row < at.row + position.rows; row += kRows) {
+    for (int d = PartOfRow(); d < problem.head_dim; d += kThreadsPerRow) {
+      broken = broken || isnan(ToFloat(o[row * problem.o_strides.row + d]));
+    }
+  }
+  if (__syncthreads_or(static_cast<int>(broken)) == 0) return;
+  const KeysValues<T> kv = {Head<T>(problem.k, problem.k_strides, at.batch, at.kv_head),
+                            Head<T>(problem.v, problem.v_strides, at.batch, at.kv_head),
+                            problem.k_strides.row,
+                            problem.v_strides.row,
+                            problem.head_dim,
+                            problem.sm_scale,
+                            problem.logits_soft_cap};
+  ContainNan<kMaxHeadDim / kWarpSize>(kv, KeySpan{last.begin, first.end}, position.rows, shared, [&](int i) {
+    const int64_t row = at.row + i;
+    return TileRow<T>{q + row * problem.q_strides.row, o + row * problem.o_strides.row, VisibleKeySpan(problem, row)};
+  });
+}
+
+template <size_t kCapacity>
+__global__ void __launch_bounds__(kThreads)
+    WmmaContainKernel(const __grid_constant__ BatchDescriptor<kCapacity> batch) {
+  __shared__ bool shared[kMaxHeadDim];
+  const int64_t tiles = batch.first_tile[batch.num_problems];
+  for (int64_t tile = blockIdx.x; tile < tiles; tile += gridDim.x) {
+    const int index = FindProblem(batch.first_tile, static_cast<int>(batch.num_problems), tile);
+    const ProblemDescriptor& problem = batch.problems[index];
+    const TilePosition position = LocateTile(problem, tile - batch.first_tile[index]);
+    if (problem.element == Element::kHalf) {
+      ContainTile<__half>(problem, position, shared);
+    } else {
+      ContainTile<__nv_bfloat16>(problem, position, shared);
+    }
+    // Everybody is done with shared memory.
+    __syncthreads();
+  }
+}
+
 template <size_t kCapacity>
 cudaError_t Load() {
+  cudaFuncAttributes attributes;
+  const cudaError_t error = cudaFuncGetAttributes(&attributes, WmmaContainKernel<kCapacity>);
+  if (error != cudaSuccess) return error;
   return cudaFuncSetAttribute(WmmaKernel<kCapacity>, cudaFuncAttributeMaxDynamicSharedMemorySize,
                               static_cast<int>(SharedBytes(kMaxHeadDim)));
 }
@@ -375,7 +417,10 @@ cudaError_t Launch(const BatchDescriptor<kCapacity>& batch, cudaStream_t stream)
     config.dynamicSmemBytes = std::max(config.dynamicSmemBytes, SharedBytes(batch.problems[i].head_dim));
   }
   config.stream = stream;
-  return cudaLaunchKernelEx(&config, WmmaKernel<kCapacity>, batch);
+  const cudaError_t error = cudaLaunchKernelEx(&config, WmmaKernel<kCapacity>, batch);
+  if (error != cudaSuccess) return error;
+  config.dynamicSmemBytes = 0;
+  return cudaLaunchKernelEx(&config, WmmaContainKernel<kCapacity>, batch);
 }
 
 }  // namespace

@@ -11,6 +11,7 @@ target_link_libraries(
   PUBLIC flashcore_kernel_harness flashcore_kernels_cuda
   PRIVATE flashcore_options)
 flashcore_test(cuda_attention_test SOURCES cuda_attention_test.cc LIBS flashcore_cuda_runner LABELS gpu TIMEOUT 600)
+flashcore_test(cuda_containment_test SOURCES cuda_containment_test.cc LIBS flashcore_cuda_runner LABELS gpu)
 flashcore_test(cuda_offsets_test SOURCES cuda_offsets_test.cc LIBS flashcore_cuda_runner LABELS gpu)
 flashcore_test(cuda_tiles_test SOURCES cuda_tiles_test.cc
                LIBS flashcore_cuda_runner flashcore_kernel_bench_device LABELS gpu)
