@@ -139,6 +139,15 @@ TEST(SearchTest, BeginsWithTheGivenPoints) {
   EXPECT_EQ(result.best->point, kOptimum);
 }
 
+TEST(SearchTest, GivenPointsOutsideOfTheSpaceAreLeftOut) {
+  const SearchResult result = Search(LargeSpace(), Bowl, {{9, 9, 9, 9, 9, 9}, {1, 3}}, WithSeed(1, 50));
+  ASSERT_FALSE(result.trials.empty());
+  for (const Trial& trial : result.trials) {
+    ASSERT_THAT(trial.point, SizeIs(6));
+    for (const int value : trial.point) EXPECT_LE(value, 8);
+  }
+}
+
 TEST(SearchTest, EndsWhereThereIsNothingToFind) {
   Space space = LargeSpace();
   space.valid = [](const Point& point) { return point == kOptimum; };

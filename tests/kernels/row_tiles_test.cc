@@ -55,6 +55,16 @@ TEST(RowTilingTest, PutsDecodingHeadsSideBySide) {
   EXPECT_EQ(tiling.Tile(1, 0).first_head, 8);
 }
 
+TEST(RowTilingTest, OnlyWhatHasToBeConvertedIsSharedByTiles) {
+  constexpr int64_t kTiles = 4;
+  const RowTiling half(Shape(DType::kFloat16, 1, 1, 1, kTiles * kTileRows));
+  EXPECT_EQ(half.num_tiles(0), kMaxTaskTiles);
+  EXPECT_EQ(half.num_tasks(), kTiles / kMaxTaskTiles);
+  const RowTiling single(Shape(DType::kFloat32, 1, 1, 1, kTiles * kTileRows));
+  EXPECT_EQ(single.num_tiles(0), 1);
+  EXPECT_EQ(single.num_tasks(), kTiles);
+}
+
 TEST(RowTilingTest, NothingToDoWithoutQueries) {
   EXPECT_EQ(RowTiling(Shape(DType::kFloat16, 1, 16, 2, 0)).num_tasks(), 0);
 }

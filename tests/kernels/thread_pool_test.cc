@@ -42,6 +42,13 @@ TEST(ThreadPoolTest, IndicesAreDistinctAndTheCallerIsZero) {
   }
 }
 
+TEST(ThreadPoolTest, OfOneThreadTheCallerIsZeroToo) {
+  ThreadPool pool(1);
+  int index_seen = -1;
+  pool.Run([&](int index) { index_seen = index; });
+  EXPECT_EQ(index_seen, 0);
+}
+
 TEST(ThreadPoolTest, WorkersDoCome) {
   constexpr int kThreads = 3;
   ThreadPool pool(kThreads);

@@ -99,6 +99,24 @@ TEST(WireReader, MergesRepeatedSubmessages) {
   EXPECT_FALSE(request.k.present);
 }
 
+TEST(WireReader, ATagTakesUpToFiveBytes) {
+  const std::string valid = ValidRequest().SerializeAsString();
+  WireRequest request;
+  // Field 2^28, a varint of 0; then the same with a byte more than its tag needs.
+  EXPECT_TRUE(Read(valid + std::string("\x80\x80\x80\x80\x08\x00", 6), request).ok());
+  EXPECT_FALSE(Read(valid + std::string("\x80\x80\x80\x80\x88\x00\x00", 7), request).ok());
+}
+
+TEST(WireReader, SkipsGroupsWithinGroupsUpToTheBound) {
+  const auto nested = [](int depth) {
+    const auto count = static_cast<size_t>(depth);
+    return ValidRequest().SerializeAsString() + std::string(count, '\x7b') + std::string(count, '\x7c');
+  };
+  WireRequest request;
+  EXPECT_TRUE(Read(nested(kMaxWireGroupDepth), request).ok());
+  EXPECT_FALSE(Read(nested(kMaxWireGroupDepth + 1), request).ok());
+}
+
 TEST(WireReader, SkipsEmptyChunks) {
   const std::string bytes = ValidRequest().SerializeAsString();
   const std::vector<absl::string_view> chunks = {"", absl::string_view(bytes).substr(0, 100), "",
