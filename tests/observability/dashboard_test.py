@@ -27,7 +27,7 @@ BUILT_IN = {"__rate_interval", "__all"}
 
 def exported_series():
     """The families that the server's sources name."""
-    sources = (promql.ROOT / "server" / "telemetry").rglob("*.cc")
+    sources = (promql.ROOT / "server").rglob("*.cc")
     return set(itertools.chain.from_iterable(
         re.findall(r'"((?:flashcore|process)_[a-z0-9_]+)"', path.read_text(encoding="utf-8")) for path in sources))
 

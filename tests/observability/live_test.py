@@ -8,9 +8,11 @@ there is neither they are only checked for errors.
 
 import contextlib
 import itertools
+import pathlib
 import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import unittest
@@ -87,6 +89,21 @@ class Load:
             raise self.failure
 
 
+def temporary_folder():
+    return tempfile.TemporaryDirectory(prefix="flashcore-secrets-")
+
+
+def secrets(folder):
+    """The flags of a server that speaks TLS, knows clients by a CA, and wants a token: their series exist only then."""
+    certificate, key, tokens = (pathlib.Path(folder, name) for name in ("tls.crt", "tls.key", "tokens"))
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "30",
+                    "-subj", "/CN=localhost", "-keyout", key, "-out", certificate], check=True, capture_output=True)
+    tokens.write_text("test:" + "0123456789abcdef" * 2 + "\n", encoding="utf-8")
+    tokens.chmod(0o600)
+    return [f"--tls_cert={certificate}", f"--tls_key={key}", f"--tls_client_ca={certificate}",
+            f"--auth_tokens_file={tokens}"]
+
+
 class LiveTest(unittest.TestCase):
     arguments = None
     messages = None
@@ -96,7 +113,9 @@ class LiveTest(unittest.TestCase):
         stack = contextlib.ExitStack()
         cls.addClassCleanup(stack.close)
         cls.server = stack.enter_context(fixture.Server(cls.arguments))
-        targets = [cls.server.metrics_address, stack.enter_context(prometheus.DeadTarget()).address]
+        guarded = stack.enter_context(fixture.Server(cls.arguments, *secrets(stack.enter_context(temporary_folder()))))
+        cls.guarded = guarded
+        targets = [cls.server.metrics_address, guarded.metrics_address, stack.enter_context(prometheus.DeadTarget()).address]
         if promql.gpu_scrapes():
             targets.append(stack.enter_context(prometheus.RecordedTarget(promql.gpu_scrapes())).address)
         cls.prometheus = stack.enter_context(prometheus.Prometheus(targets))
@@ -138,7 +157,9 @@ class LiveTest(unittest.TestCase):
         return expected
 
     def test_metrics_follow_the_conventions(self):
-        for text in [self.live_text(), *promql.gpu_scrapes()]:
+        guarded = prometheus.fetch(f"http://{self.guarded.metrics_address}/metrics")
+        self.assertIn("flashcore_tls_certificate_expiry_timestamp_seconds", guarded)
+        for text in [self.live_text(), guarded, *promql.gpu_scrapes()]:
             run = subprocess.run([PROMTOOL, "check", "metrics"], input=text, capture_output=True, text=True, check=False)
             self.assertEqual((run.returncode, run.stdout + run.stderr), (0, ""))
 
@@ -181,8 +202,8 @@ class LiveTest(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    if not PROMTOOL or not prometheus.PROMETHEUS:
-        print("skipped: no prometheus, no promtool (Debian and Ubuntu: prometheus)")
+    if not PROMTOOL or not prometheus.PROMETHEUS or not shutil.which("openssl"):
+        print("skipped: no prometheus, promtool or openssl (Debian and Ubuntu: prometheus openssl)")
         sys.exit(77)
     LiveTest.arguments = fixture.parse_arguments(__doc__, default_count=0)
     LiveTest.messages = fixture.load_messages(LiveTest.arguments.protoc)
