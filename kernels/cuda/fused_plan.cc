@@ -106,14 +106,14 @@ Cut CutKeys(const AttentionProblem& problem, const TileConfig& tile, int64_t spl
   return {CeilDiv(steps, steps_per_split), steps_per_split * tile.Keys()};
 }
 
-// Evenly chosen tiles of a unit.
+// Evenly chosen tiles of a unit; without a mask they are all alike.
 TileSample SampleTiles(const AttentionProblem& problem, const TileConfig& tile) {
   const int64_t group = Group(problem);
   const int64_t before = KeysBefore(problem.options);
   const int64_t after = KeysAfter(problem.options);
   const int64_t tiles = CeilDiv(RowsPerUnit(problem), tile.Rows());
   TileSample sample;
-  sample.count = static_cast<int>(std::min<int64_t>(tiles, TileSample::kMax));
+  sample.count = IsMasked(problem) ? static_cast<int>(std::min<int64_t>(tiles, TileSample::kMax)) : 1;
   sample.weight = static_cast<double>(Units(problem) * tiles) / sample.count;
   sample.capped = problem.options.logits_soft_cap > 0.0F;
   for (int i = 0; i < sample.count; ++i) {
