@@ -35,6 +35,8 @@ absl::string_view Meaning(absl::StatusCode code) {
       return "a request that no server would answer";
     case absl::StatusCode::kUnimplemented:
       return "a request that this server cannot answer";
+    case absl::StatusCode::kUnauthenticated:
+      return "no token, or none that the server knows";
     case absl::StatusCode::kCancelled:
       return "cancelled, and not by this client";
     case absl::StatusCode::kInternal:
