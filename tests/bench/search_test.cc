@@ -132,6 +132,18 @@ TEST(SearchTest, TakesTheSecondTimingOfFinalists) {
   EXPECT_EQ(result.best->evaluation.us, 7.0);
 }
 
+TEST(SearchTest, TimesOnlyFinalistsAgain) {
+  SearchOptions options = WithSeed(1, 60);
+  options.finalists = 4;
+  size_t evaluations = 0;
+  const auto counted = [&evaluations](const Point& point) {
+    ++evaluations;
+    return Bowl(point);
+  };
+  const SearchResult result = Search(LargeSpace(), counted, {}, options);
+  EXPECT_EQ(evaluations, result.trials.size() + 4);
+}
+
 TEST(SearchTest, BeginsWithTheGivenPoints) {
   const std::vector<Point> start = {kOptimum, {9, 9, 9, 9, 9, 9}, {1, 2}, {1, 2, 1, 1, 1, 1}};
   const SearchResult result = Search(LargeSpace(), Bowl, start, WithSeed(1, 1));
@@ -140,11 +152,11 @@ TEST(SearchTest, BeginsWithTheGivenPoints) {
 }
 
 TEST(SearchTest, GivenPointsOutsideOfTheSpaceAreLeftOut) {
-  const SearchResult result = Search(LargeSpace(), Bowl, {{9, 9, 9, 9, 9, 9}, {1, 3}}, WithSeed(1, 50));
+  const SearchResult result = Search(LargeSpace(), Bowl, {{9, 9, 9, 9, 9, 9}, {1, 3}}, WithSeed(1, 500));
   ASSERT_FALSE(result.trials.empty());
   for (const Trial& trial : result.trials) {
     ASSERT_THAT(trial.point, SizeIs(6));
-    for (const int value : trial.point) EXPECT_LE(value, 8);
+    for (const int value : trial.point) EXPECT_TRUE(value >= 1 && value <= 8) << value;
   }
 }
 

@@ -68,6 +68,31 @@ TEST(CudaPlanTest, AFullBatchHasRoom) {
   EXPECT_EQ(NumTiles(*batch), static_cast<int64_t>(kMaxBatchProblems) * 3);
 }
 
+TEST(CudaPlanTest, ABatchThatIsPlannedAgainStartsAnew) {
+  const auto batch = Plan({Shape(1, 1, 8, 1), Shape(1, 1, 8, 1)}, 4);
+  batch->first_tile[0] = 7;
+  const std::vector<AttentionProblem> problems = {Shape(1, 1, 5, 1)};
+  PlanBatch(problems, {4, false}, *batch);
+  EXPECT_THAT(FirstTiles(*batch), ElementsAre(0, 2));
+}
+
+TEST(CudaPlanTest, EveryTensorKeepsItsPlace) {
+  constexpr size_t kTensors = 5;
+  float memory[kTensors] = {};
+  AttentionProblem problem = Shape(1, 1, 1, 1);
+  problem.q = &memory[0];
+  problem.k = &memory[1];
+  problem.v = &memory[2];
+  problem.o = &memory[3];
+  problem.lse = &memory[4];
+  const auto batch = Plan({problem}, 4);
+  EXPECT_EQ(batch->problems[0].q, problem.q);
+  EXPECT_EQ(batch->problems[0].k, problem.k);
+  EXPECT_EQ(batch->problems[0].v, problem.v);
+  EXPECT_EQ(batch->problems[0].o, problem.o);
+  EXPECT_EQ(batch->problems[0].lse, problem.lse);
+}
+
 TEST(CudaPlanTest, ManyLargeProblemsDoNotOverflowTheTable) {
   const std::vector<AttentionProblem> problems(kMaxBatchProblems, Shape(1, 1, kMaxRows, 0));
   EXPECT_EQ(NumTiles(*Plan(problems, 1)), static_cast<int64_t>(kMaxBatchProblems) * kMaxRows);
