@@ -34,7 +34,10 @@ TileCost CostOf(const TileConfig& tile, TileKind kind, bool capped) {
   return cost;
 }
 
-double CeilDiv(int64_t dividend, int64_t divisor) { return static_cast<double>((dividend + divisor - 1) / divisor); }
+double CeilDiv(int64_t dividend, int64_t divisor) {
+  const int64_t quotient = (dividend + divisor - 1) / divisor;
+  return static_cast<double>(quotient);
+}
 
 // What all CTAs of a launch do, and the longest of them.
 struct Load {

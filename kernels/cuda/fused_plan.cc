@@ -117,7 +117,7 @@ TileSample SampleTiles(const AttentionProblem& problem, const TileConfig& tile) 
   sample.weight = static_cast<double>(Units(problem) * tiles) / sample.count;
   sample.capped = problem.options.logits_soft_cap > 0.0F;
   for (int i = 0; i < sample.count; ++i) {
-    const int64_t first_row = (2 * i + 1) * tiles / (2 * sample.count) * tile.Rows();
+    const int64_t first_row = (2 * int64_t{i} + 1) * tiles / (2 * int64_t{sample.count}) * tile.Rows();
     const int64_t last_row = std::min(first_row + tile.Rows(), RowsPerUnit(problem)) - 1;
     const int64_t first = first_row / group + problem.kv_len - problem.q_len;
     const int64_t last = last_row / group + problem.kv_len - problem.q_len;

@@ -53,7 +53,7 @@ TEST(PlanSpaceTest, EveryKindSplitsOrNot) {
     const cuda::FusedChoice choice = ChoiceOf(trial.point);
     choices.insert({static_cast<int>(choice.kind), choice.splits.ctas_per_sm != 0});
   }
-  EXPECT_EQ(choices.size(), size_t{2 * cuda::kTileKinds});
+  EXPECT_EQ(choices.size(), size_t{2} * cuda::kTileKinds);
 }
 
 TEST(PlanSpaceTest, EveryKindHasAPointThatSplitsNothing) {

@@ -133,7 +133,7 @@ TEST_P(CudaTilesContainmentTest, BrokenValuesStayWhereTheyAreSeen) {
         batch.ExpectContained([&launcher](absl::Span<HostProblem* const> problems) -> absl::Status {
           DeviceBatch on_device(problems);
           if (!on_device.status().ok()) return on_device.status();
-          const absl::Status launched = launcher.Launch(on_device.problems(), /*stream=*/nullptr).status();
+          absl::Status launched = launcher.Launch(on_device.problems(), /*stream=*/nullptr).status();
           if (!launched.ok()) return launched;
           on_device.Download();
           return on_device.status();
