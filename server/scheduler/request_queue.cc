@@ -98,15 +98,15 @@ void RequestQueue::WakeUp::operator()() const {
 RequestQueue::WakeUp RequestQueue::CallLane() {
   const auto idlest = std::max_element(devices_.begin(), devices_.end(),
                                        [](const Device& a, const Device& b) { return a.idle < b.idle; });
-  return idlest->idle == 0 ? WakeUp() : CallLaneOf(*idlest);
+  return idlest->idle == 0 ? WakeUp() : idlest->Call();
 }
 
-RequestQueue::WakeUp RequestQueue::CallLaneOf(Device& device) {
-  --device.idle;
-  ++device.calls;
-  const bool polls = std::exchange(device.polled_post, 0) != 0;
-  if (polls) ++device.posts_due;
-  return {.device = &device, .polls = polls};
+RequestQueue::WakeUp RequestQueue::Device::Call() {
+  --idle;
+  ++calls;
+  const bool polls = std::exchange(polled_post, 0) != 0;
+  if (polls) ++posts_due;
+  return {.device = this, .polls = polls};
 }
 
 void RequestQueue::WaitForCall(Device& device) {
@@ -226,7 +226,10 @@ RequestQueue::Requests RequestQueue::Close(absl::Status reason) {
     left.push_back(TakeOut(*oldest.request));
   }
   for (Device& device : devices_) {
-    if (device.polled_post != 0) CallLaneOf(device)();
+    if (device.polled_post != 0) {
+      const WakeUp end_polling = device.Call();
+      end_polling();
+    }
     device.called.NotifyAll();
   }
   gathered_.NotifyAll();

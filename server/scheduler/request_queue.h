@@ -88,16 +88,7 @@ class RequestQueue {
   int64_t RetryAfterMs();
 
  private:
-  // The lanes of one device. Each lane that waits is either idle or called. At most one of the idle ones polls: it does
-  // not wait for `called` but for a post of its own number, which comes from outside of the lock.
-  struct Device {
-    CondVar called;
-    int idle = 0;
-    int calls = 0;
-    uint64_t polled_post = 0;  // That of the lane that polls; 0: none does.
-    uint64_t posts_due = 0;
-    std::atomic<uint64_t> posts = 0;
-  };
+  struct Device;
 
   // Tells a lane that it has been called. Outside of the lock, so that whoever wakes need not wait for it.
   struct WakeUp {
@@ -107,13 +98,26 @@ class RequestQueue {
     void operator()() const;
   };
 
+  // The lanes of one device. Each lane that waits is either idle or called. At most one of the idle ones polls: it does
+  // not wait for `called` but for a post of its own number, which comes from outside of the lock.
+  struct Device {
+    // Calls one of the idle lanes, of which there is one.
+    WakeUp Call();
+
+    CondVar called;
+    int idle = 0;
+    int calls = 0;
+    uint64_t polled_post = 0;  // That of the lane that polls; 0: none does.
+    uint64_t posts_due = 0;
+    std::atomic<uint64_t> posts = 0;
+  };
+
   static BatchSize SizeOf(const Request& request);
   // Why it may not wait.
   absl::Status Refusal(const Request& request) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   std::shared_ptr<Request> TakeOut(Request& request) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Calls an idle lane, if there is one.
   WakeUp CallLane() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  WakeUp CallLaneOf(Device& device) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void WaitForCall(Device& device) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Until the lane is called or its time is up, without the lock.
   void Poll(Device& device) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
