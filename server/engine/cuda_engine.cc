@@ -177,7 +177,7 @@ class CudaLane final : public Lane {
   Moment Downloaded() const { return plan_.outputs.transfers.empty() ? kComputed : kDownloaded; }
 
   cudaError_t AwaitBatch() {
-    const cudaEvent_t end = resources_.events[Downloaded()].get();
+    auto* const end = resources_.events[Downloaded()].get();
     cudaError_t state = cudaErrorNotReady;
     if (polling_.longest_ns > 0 && !polling_.taken.exchange(true)) {
       const auto until = std::chrono::steady_clock::now() + std::chrono::nanoseconds(polling_.longest_ns);
