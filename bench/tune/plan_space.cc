@@ -50,9 +50,7 @@ Space PlanSpace() {
   for (int kind = 0; kind < cuda::kTileKinds; ++kind) kinds.push_back(kind);
   Space space;
   space.dimensions = {{"kind", kinds}, {"ctas_per_sm", CtasPerSmValues()}, {"min_keys", MinKeysValues()}};
-  space.valid = [](const Point& point) {
-    return point[kCtasPerSm] != 0 || point[kMinKeys] == MinKeysValues().front();
-  };
+  space.valid = [](const Point& point) { return point[kCtasPerSm] != 0 || point[kMinKeys] == MinKeysValues().front(); };
   return space;
 }
 

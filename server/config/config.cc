@@ -80,12 +80,11 @@ ABSL_FLAG(
     absl::Duration, max_queue_delay, absl::Nanoseconds(ServerOptions().scheduler.max_queue_delay_ns),
     "How long a free lane waits for more requests to share a launch, 0s to 1s. 0s: not at all; batches still form "
     "while all lanes are busy");
-ABSL_FLAG(absl::Duration, max_backlog, absl::Nanoseconds(ServerOptions().scheduler.max_backlog_ns),
-          "Longest that all admitted requests together may take to compute, at the measured rate, 0s to 1m; above it "
-          "they are "
-          "turned away with RESOURCE_EXHAUSTED, so that those that get in are answered within about this time. Low "
-          "priorities "
-          "may fill half of it. 0s: however long, up to --max_queue_length");
+ABSL_FLAG(
+    absl::Duration, max_backlog, absl::Nanoseconds(ServerOptions().scheduler.max_backlog_ns),
+    "Longest that all admitted requests together may take to compute, at the measured rate, 0s to 1m; above it "
+    "they are turned away with RESOURCE_EXHAUSTED, so that those that get in are answered within about this time. "
+    "Low priorities may fill half of it. 0s: however long, up to --max_queue_length");
 ABSL_FLAG(absl::Duration, lane_poll, absl::Nanoseconds(ServerOptions().scheduler.lane_poll_ns),
           "How long a lane of a GPU looks out for the next request, and for the end of its batch, before it sleeps, 0s "
           "to 100ms: saves the two wake-ups, some 50us each, for up to two CPUs per GPU that do nothing else while "
