@@ -76,6 +76,11 @@ check_kubernetes() {
     deploy/kubernetes/base/[!k]*.yaml "${built[@]}"
 }
 
+check_dashboards() {
+  say "dashboards"
+  "$tools_dir/bin/python" tests/observability/grafana_schema.py
+}
+
 check_envoy() {
   say "Envoy"
   "$tools_dir/bin/envoy" --mode validate --log-level warn -c deploy/envoy/envoy.yaml
