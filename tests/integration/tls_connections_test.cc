@@ -7,7 +7,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <chrono>
+#include <cstring>
 #include <memory>
 #include <string>
 #include <vector>
@@ -59,8 +61,9 @@ int ConnectSilently(const std::string& address) {
   peer.sin_family = AF_INET;
   peer.sin_port = htons(static_cast<uint16_t>(port));
   peer.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  const int connected = connect(connection, reinterpret_cast<const sockaddr*>(&peer), sizeof(peer));
   // Under way is enough.
-  connect(connection, reinterpret_cast<const sockaddr*>(&peer), sizeof(peer));
+  EXPECT_TRUE(connected == 0 || errno == EINPROGRESS) << std::strerror(errno);
   return connection;
 }
 
