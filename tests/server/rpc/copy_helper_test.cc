@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <random>
 #include <thread>
 #include <vector>
@@ -30,7 +29,10 @@ class Copy {
     std::fill(to_.begin(), to_.end(), std::byte{0});
     helper.Copy(pieces_);
   }
-  bool IsRight() const { return std::memcmp(from_.data(), to_.data(), from_.size()) == 0; }
+  bool IsRight() const {
+    return std::equal(from_.begin(), from_.end(), to_.begin(), to_.end(),
+                      [](char from, std::byte to) { return static_cast<std::byte>(from) == to; });
+  }
 
  private:
   std::vector<char> from_;
