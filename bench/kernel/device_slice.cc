@@ -1,24 +1,17 @@
 #include "bench/kernel/device_slice.h"
 
 #include <cuda.h>
-#include <dlfcn.h>
 
 #include "absl/strings/str_cat.h"
+#include "kernels/cuda/driver.h"
 
 namespace flashcore::bench {
 namespace {
 
-// The driver's library is not there at link time. It stays open: what is made with it outlives every scope here.
-void* DriverLibrary() {
-  static void* const kLibrary = dlopen("libcuda.so.1", RTLD_NOW);
-  return kLibrary;
-}
-
 // Calls the driver's function `name`, declared as Function.
 template <typename Function, typename... Args>
 absl::Status Call(const char* name, Args... args) {
-  void* const library = DriverLibrary();
-  auto* const function = library == nullptr ? nullptr : reinterpret_cast<Function*>(dlsym(library, name));
+  auto* const function = cuda::DriverFunction<Function>(name);
   if (function == nullptr) return absl::UnavailableError(absl::StrCat("the driver has no ", name));
   const CUresult result = function(args...);
   if (result == CUDA_SUCCESS) return absl::OkStatus();

@@ -1,22 +1,11 @@
 #include "kernels/cuda/runtime.h"
 
 #include <cuda.h>
-#include <dlfcn.h>
 
 #include "absl/strings/str_cat.h"
+#include "kernels/cuda/driver.h"
 
 namespace flashcore::cuda {
-namespace {
-
-// A function of the driver's library, which is not linked: programs must start where there is none. nullptr where there
-// is none, or it is older than the function. The library stays open, as the runtime keeps it open itself.
-template <typename Function>
-Function* DriverFunction(const char* name) {
-  void* const library = dlopen("libcuda.so.1", RTLD_NOW);
-  return library == nullptr ? nullptr : reinterpret_cast<Function*>(dlsym(library, name));
-}
-
-}  // namespace
 
 absl::Status ToStatus(cudaError_t error, absl::string_view what) {
   if (error == cudaSuccess) return absl::OkStatus();
