@@ -17,7 +17,6 @@
 #include "kernels/cuda/fused_work.cuh"
 #include "kernels/cuda/online_softmax.cuh"
 #include "kernels/cuda/ptx.cuh"
-#include "kernels/cuda/shared_tile.cuh"
 #include "kernels/cuda/tile_config.h"
 
 namespace flashcore::cuda {
@@ -97,7 +96,7 @@ __device__ RowSums<kRowBlocks> MergeImages(int count, int first_tile, bool wants
   constexpr int kFragments = kRowBlocks * kOwn;
   constexpr int kAtOnce = kFragments > 8 ? 1 : 4;
   // Of one image, fragments under way at a time: as written, because the assembler keeps the order of tall tiles' code.
-  constexpr int kBatch = kFragments % 16 == 0 ? 16 : (kFragments % 8 == 0 ? 8 : 1);
+  constexpr int kBatch = kFragments % 16 == 0 ? 16 : (kFragments % 8 == 0 ? 8 : kFragments);
   Sums merged;
 #pragma unroll
   for (int row = 0; row < Sums::kRows; ++row) {
@@ -148,12 +147,12 @@ __device__ RowSums<kRowBlocks> MergeImages(int count, int first_tile, bool wants
   return merged;
 }
 
-template <typename T>
-__device__ bool HasNan(const uint4& chunk) {
+template <typename T, int kWords>
+__device__ bool HasNan(const uint32_t (&words)[kWords]) {
   using Pair = std::conditional_t<std::is_same_v<T, __half>, __half2, __nv_bfloat162>;
   bool nan = false;
 #pragma unroll
-  for (const uint32_t word : {chunk.x, chunk.y, chunk.z, chunk.w}) {
+  for (const uint32_t word : words) {
     const Pair pair = reinterpret_cast<const Pair&>(word);
     nan = nan || !__hbeq2(pair, pair);
   }
@@ -202,65 +201,114 @@ struct OutputRows {
     }
   }
 
-  // Writes some column tiles straight from fragments: for few columns. Whether this lane stored NaN.
+  // Writes some column tiles straight from fragments: for few columns. Whether this lane holds NaN, if a mask may cross
+  // the tile.
   template <int kRowBlocks, int kOwn>
   __device__ bool Write(const FusedProblem& problem, int first_row, int first_tile, int lane,
                         const RowSums<kRowBlocks>& sums, const float (&out)[kRowBlocks][kOwn][4]) const {
-    bool nan = false;
+    uint32_t words[kRows][kOwn];
 #pragma unroll
     for (int i = 0; i < kRows; ++i) {
-      if (first_row + i * 8 + lane / 4 >= problem.rows_per_unit) continue;
       const float factor = Normaliser(sums.sum[i]);
 #pragma unroll
       for (int tile = 0; tile < kOwn; ++tile) {
         const float(&fragment)[4] = out[i / 2][tile];
-        const int column = (first_tile + tile) * 8;
-        if (column < problem.head_dim) {
-          const float left = fragment[i % 2 * 2] * factor;
-          const float right = fragment[i % 2 * 2 + 1] * factor;
-          nan = nan || isnan(left) || isnan(right);
-          *reinterpret_cast<uint32_t*>(at[i] + column) = Pack<T>(left, right);
-        }
+        words[i][tile] = Pack<T>(fragment[i % 2 * 2] * factor, fragment[i % 2 * 2 + 1] * factor);
       }
+    }
+#pragma unroll
+    for (int i = 0; i < kRows; ++i) {
+      const bool row_valid = first_row + i * 8 + lane / 4 < problem.rows_per_unit;
+#pragma unroll
+      for (int tile = 0; tile < kOwn; ++tile) {
+        const int column = (first_tile + tile) * 8;
+        if (row_valid && column < problem.head_dim) *reinterpret_cast<uint32_t*>(at[i] + column) = words[i][tile];
+      }
+    }
+    bool nan = false;
+    if (HasMask(problem)) {
+#pragma unroll
+      for (int i = 0; i < kRows; ++i) nan = nan || HasNan<T>(words[i]);
     }
     return nan;
   }
 };
 
-// Writes a warp's rows, turned from fragments into rows through the warp's part of `shared`. Whether this lane stored
-// NaN.
-template <typename T, TileConfig kConfig, int kRowBlocks, int kColumnTiles>
-__device__ bool WriteRows(const FusedProblem& problem, const FusedWork& work, int warp, int lane,
-                          const RowSums<kRowBlocks>& sums, const float (&out)[kRowBlocks][kColumnTiles][4],
-                          unsigned char* shared) {
-  using Row = SharedRow<kConfig.head_dim>;
-  unsigned char* rows = shared + warp * kConfig.rows_per_warp * Row::kBytes;
+// Of kCount 4 x 4 matrices of words, whose columns the lanes of a quad hold, makes the transposed ones. Step by step
+// for all of them: what is independent stands side by side, as the assembler of tall tiles keeps it.
+template <int kCount>
+__device__ void TransposeQuads(uint32_t (&words)[kCount][4], int lane) {
 #pragma unroll
-  for (int i = 0; i < RowSums<kRowBlocks>::kRows; ++i) {
-    const float factor = Normaliser(sums.sum[i]);
+  for (int distance = 1; distance <= 2; distance *= 2) {
+    const bool upper = (lane & distance) != 0;
+    uint32_t received[kCount][2];
 #pragma unroll
-    for (int column = 0; column < kColumnTiles; ++column) {
-      const float(&fragment)[4] = out[i / 2][column];
-      *reinterpret_cast<uint32_t*>(rows + Row::Offset(i * 8 + lane / 4, column) + lane % 4 * 4) =
-          Pack<T>(fragment[i % 2 * 2] * factor, fragment[i % 2 * 2 + 1] * factor);
+    for (int i = 0; i < kCount; ++i) {
+#pragma unroll
+      for (int j = 0; j < 2; ++j) {
+        const int low = j * (3 - distance);
+        received[i][j] = __shfl_xor_sync(kAllLanes, upper ? words[i][low] : words[i][low + distance], distance);
+      }
+    }
+#pragma unroll
+    for (int i = 0; i < kCount; ++i) {
+#pragma unroll
+      for (int j = 0; j < 2; ++j) {
+        const int low = j * (3 - distance);
+        words[i][low] = upper ? received[i][j] : words[i][low];
+        words[i][low + distance] = upper ? words[i][low + distance] : received[i][j];
+      }
     }
   }
-  // This warp's rows are written.
-  __syncwarp();
-  constexpr int kRowsAtOnce = kWarpSize / Row::kSegment;
-  bool nan = false;
-#pragma unroll 1
-  for (int row = lane / Row::kSegment; row < kConfig.rows_per_warp; row += kRowsAtOnce) {
-    const int unit_row = work.first_row + warp * kConfig.rows_per_warp + row;
-    if (unit_row >= problem.rows_per_unit) break;
-    T* to = OutputRow<T>(problem, work, unit_row);
+}
+
+// Writes a warp's rows: the lanes of a quad exchange columns of four column tiles, so that each has a whole chunk.
+// Whether this lane holds NaN, if a mask may cross the tile.
+template <typename T, TileConfig kConfig, int kRowBlocks, int kColumnTiles>
+__device__ bool WriteRows(const FusedProblem& problem, const FusedWork& work, int warp, int lane,
+                          const RowSums<kRowBlocks>& sums, float (&out)[kRowBlocks][kColumnTiles][4]) {
+  constexpr int kRows = RowSums<kRowBlocks>::kRows;
+  constexpr int kQuads = kColumnTiles / 4;
+  static_assert(kColumnTiles % 4 == 0);
+  const int first_row = work.first_row + warp * kConfig.rows_per_warp + lane / 4;
+  T* to[kRows];
 #pragma unroll
-    for (int segment = 0; segment < Row::kSegments; ++segment) {
-      const int chunk = segment * Row::kSegment + lane % Row::kSegment;
-      if (chunk * Row::kElementsPerChunk < problem.head_dim) {
-        const uint4 elements = *reinterpret_cast<const uint4*>(rows + Row::Offset(row, chunk));
-        nan = nan || HasNan<T>(elements);
-        *reinterpret_cast<uint4*>(to + chunk * Row::kElementsPerChunk) = elements;
+  for (int i = 0; i < kRows; ++i) to[i] = OutputRow<T>(problem, work, first_row + i * 8) + lane % 4 * 8;
+  const bool masked = HasMask(problem);
+  bool nan = false;
+  // Two rows at a time: more would take more registers than there are.
+#pragma unroll
+  for (int block = 0; block < kRowBlocks; ++block) {
+    uint32_t words[2 * kQuads][4];
+#pragma unroll
+    for (int side = 0; side < 2; ++side) {
+      const float factor = Normaliser(sums.sum[2 * block + side]);
+#pragma unroll
+      for (int column = 0; column < kColumnTiles; ++column) {
+        out[block][column][2 * side] *= factor;
+        out[block][column][2 * side + 1] *= factor;
+      }
+    }
+#pragma unroll
+    for (int column = 0; column < kColumnTiles; ++column) {
+#pragma unroll
+      for (int side = 0; side < 2; ++side) {
+        words[side * kQuads + column / 4][column % 4] =
+            Pack<T>(out[block][column][2 * side], out[block][column][2 * side + 1]);
+      }
+    }
+    if (masked) {
+#pragma unroll
+      for (int i = 0; i < 2 * kQuads; ++i) nan = nan || HasNan<T>(words[i]);
+    }
+    TransposeQuads(words, lane);
+#pragma unroll
+    for (int i = 0; i < 2 * kQuads; ++i) {
+      const int row = 2 * block + i / kQuads;
+      const int first = i % kQuads * 4;
+      if (first_row + row * 8 < problem.rows_per_unit && (first + lane % 4) * 8 < problem.head_dim) {
+        const uint4 chunk = {words[i][0], words[i][1], words[i][2], words[i][3]};
+        *reinterpret_cast<uint4*>(to[row] + first * 8) = chunk;
       }
     }
   }
@@ -301,9 +349,10 @@ __device__ bool MergeSplits(const FusedProblem& problem, const FusedWork& work, 
   return true;
 }
 
-// containment.cuh, for a tile that a mask may cross and whose O is stored.
+// containment.cuh, for a tile that a mask may cross and whose O is stored. Out of line: rare, and in line it would cost
+// those that never come here registers and time.
 template <typename T, TileConfig kConfig>
-__device__ void ContainTile(const FusedProblem& problem, const FusedWork& work, unsigned char* shared) {
+__device__ __noinline__ void ContainTile(const FusedProblem& problem, const FusedWork work, unsigned char* shared) {
   constexpr float kLn2 = 0.693147180559945309F;
   const float sm_scale = problem.scale_log2 * kLn2;
   const auto row_of = [&](const void* tensor, const FusedStrides& strides, int head, int row) {
@@ -332,15 +381,13 @@ __device__ void WriteTile(const FusedProblem& problem, const FusedWork& work, co
                           float (&out)[kRowBlocks][kColumnTiles][4], unsigned char* shared) {
   const int lane = ThreadIndex() % kWarpSize;
   const int warp = ThreadIndex() / kWarpSize;
-  // Every warp is done with K and V: their memory is free.
-  __syncthreads();
   RowSums<kRowBlocks> sums = RowSums<kRowBlocks>::Of(softmax);
   bool nan = false;
   if constexpr (kConfig.key_groups == 1) {
     const int first_row = work.first_row + warp * kConfig.rows_per_warp;
-    if (work.splits > 1 && !MergeSplits<kConfig>(problem, work, warp, lane, sums, out)) return;
+    if (problem.splits > 1 && work.splits > 1 && !MergeSplits<kConfig>(problem, work, warp, lane, sums, out)) return;
     WriteLse(problem, work, first_row, lane, sums);
-    nan = WriteRows<T, kConfig>(problem, work, warp, lane, sums, out, shared);
+    nan = WriteRows<T, kConfig>(problem, work, warp, lane, sums, out);
   } else {
     constexpr int kOwn = kConfig.OwnColumnTiles();
     const int row_group = warp % kConfig.row_groups;
@@ -351,6 +398,8 @@ __device__ void WriteTile(const FusedProblem& problem, const FusedWork& work, co
       return Image<kRowBlocks, kColumnTiles>(
           images + (group * kConfig.row_groups + row_group) * kConfig.ImageFloats(kColumnTiles), lane);
     };
+    // Every warp is done with K and V: their memory is free.
+    __syncthreads();
     const OutputRows<T, 2 * kRowBlocks> rows(problem, work, first_row, lane);
     const bool wants_exact = problem.lse != nullptr;
     image(key_group).Write(lane, wants_exact, out, sums);
@@ -358,7 +407,7 @@ __device__ void WriteTile(const FusedProblem& problem, const FusedWork& work, co
     __syncthreads();
     float own[kRowBlocks][kOwn][4];
     sums = MergeImages<kRowBlocks, kColumnTiles, kOwn>(kConfig.key_groups, key_group * kOwn, wants_exact, image, own);
-    if (work.splits > 1 && !MergeSplits<kConfig>(problem, work, warp, lane, sums, own)) return;
+    if (problem.splits > 1 && work.splits > 1 && !MergeSplits<kConfig>(problem, work, warp, lane, sums, own)) return;
     if (key_group == 0) WriteLse(problem, work, first_row, lane, sums);
     nan = rows.Write(problem, first_row, key_group * kOwn, lane, sums, own);
   }

@@ -45,7 +45,7 @@ struct FusedWork {
   int end;
 
   // A problem's shorter tiles have fewer splits than its longest.
-  __device__ bool Exists() const { return split < splits; }
+  __device__ bool Exists(const FusedProblem& problem) const { return problem.splits == 1 || split < splits; }
 };
 
 // `cta` counts the problem's CTAs.

@@ -84,6 +84,24 @@ struct OnlineSoftmax {
     return true;
   }
 
+  // Takes the first origins from some of the first step's scores. False if a row has none there.
+  template <int kKeyTiles>
+  __device__ bool Begin(const float (&scores)[kRowBlocks][kKeyTiles][4]) {
+    bool seen = true;
+#pragma unroll
+    for (int block = 0; block < kRowBlocks; ++block) {
+#pragma unroll
+      for (int side = 0; side < 2; ++side) origin[block][side] = RowMax(Peak(scores, block, side));
+    }
+#pragma unroll
+    for (int block = 0; block < kRowBlocks; ++block) {
+#pragma unroll
+      for (int side = 0; side < 2; ++side) seen = seen && origin[block][side] != kNoOrigin;
+    }
+    settled = __all_sync(kAllLanes, seen);
+    return settled;
+  }
+
   // Makes room for a step's scores: moves the origins and rescales `out` and the sums if any row of the warp needs it.
   template <int kKeyTiles, int kColumnTiles>
   __device__ void Admit(const float (&scores)[kRowBlocks][kKeyTiles][4], float (&out)[kRowBlocks][kColumnTiles][4]) {
@@ -93,12 +111,7 @@ struct OnlineSoftmax {
     for (int block = 0; block < kRowBlocks; ++block) {
 #pragma unroll
       for (int side = 0; side < 2; ++side) {
-        float m = fmaxf(scores[block][0][2 * side], scores[block][0][2 * side + 1]);
-#pragma unroll
-        for (int tile = 1; tile < kKeyTiles; ++tile) {
-          m = fmaxf(m, fmaxf(scores[block][tile][2 * side], scores[block][tile][2 * side + 1]));
-        }
-        peak[block][side] = m * scale_log2;
+        peak[block][side] = Peak(scores, block, side);
         over = over || peak[block][side] > origin[block][side] + kHeadroomLog2;
       }
     }
@@ -106,6 +119,17 @@ struct OnlineSoftmax {
   }
 
  private:
+  // The largest exponent that this lane holds of a row.
+  template <int kKeyTiles>
+  __device__ float Peak(const float (&scores)[kRowBlocks][kKeyTiles][4], int block, int side) const {
+    float m = fmaxf(scores[block][0][2 * side], scores[block][0][2 * side + 1]);
+#pragma unroll
+    for (int tile = 1; tile < kKeyTiles; ++tile) {
+      m = fmaxf(m, fmaxf(scores[block][tile][2 * side], scores[block][tile][2 * side + 1]));
+    }
+    return m * scale_log2;
+  }
+
   template <int kColumnTiles>
   __device__ void Rescale(const RowValues& peak, float (&out)[kRowBlocks][kColumnTiles][4]) {
     bool seen = true;

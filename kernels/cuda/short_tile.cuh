@@ -42,7 +42,7 @@ __device__ void AttendShort(const FusedProblem& problem, int cta, unsigned char*
   static_assert(kSteps >= 2 && kConfig.key_groups < 16);
 
   const FusedWork work = FindWork<kConfig.Rows()>(problem, cta);
-  if (!work.Exists()) return;
+  if (!work.Exists(problem)) return;
   const uint32_t shared = Opaque(SharedAddress(shared_memory));
   const int thread = ThreadIndex();
   const int lane = thread % kWarpSize;
@@ -58,25 +58,34 @@ __device__ void AttendShort(const FusedProblem& problem, int cta, unsigned char*
     const uint32_t query = shared + kConfig.RingBytes();
     const uint32_t ring = shared + static_cast<uint32_t>(key_group * kConfig.keys_per_step * kConfig.RowBytes());
     const auto slot = [&](int step) { return ring + static_cast<uint32_t>(step * kConfig.MatrixBytes()); };
-    const auto load_keys = [&](int tile, int step) {
+    const auto copy_keys = [&](int tile, int step) {
       if (tile < tiles) key_loader.Load(slot(step), problem.k_strides.row);
+    };
+    const auto load_keys = [&](int tile, int step) {
+      copy_keys(tile, step);
       CommitCopies();
     };
     const auto load_values = [&](int tile, int step) {
       if (tile < tiles) value_loader.Load(slot(step), problem.v_strides.row);
       CommitCopies();
     };
+    // The first keys and Q make the first group: the keys leave while Q's rows are located.
+    copy_keys(0, 0);
     LoadQuery<kConfig>(problem, work, RowMover<kConfig.head_dim, kConfig.Threads()>(thread, problem.head_dim), query);
+    CommitCopies();
 #pragma unroll
-    for (int step = 0; step < kSteps; ++step) load_keys(step, step);
+    for (int step = 1; step < kSteps; ++step) load_keys(step, step);
+    const int first_row = work.first_row + row_group * kConfig.rows_per_warp;
+    const int first_key = work.begin + key_group * kConfig.keys_per_step;
+    WarpSteps steps = WarpSteps::Of<kConfig>(problem, work, first_row, first_key);
+    // Found while the copies are on their way, not after.
+    steps.plain_begin = Opaque(steps.plain_begin);
+    steps.plain_end = Opaque(steps.plain_end);
     // Q and the first keys have arrived, first this thread's part and then everybody's.
     WaitForCopies<kSteps - 1>();
     __syncthreads();
     rows.ReadQuery(query + row_group * kConfig.rows_per_warp * SharedRow<kConfig.head_dim>::kSegmentBytes);
 
-    const int first_row = work.first_row + row_group * kConfig.rows_per_warp;
-    const int first_key = work.begin + key_group * kConfig.keys_per_step;
-    const WarpSteps steps = WarpSteps::Of<kConfig>(problem, work, first_row, first_key);
 #pragma unroll 1
     for (int begin = 0; begin < tiles; begin += kSteps) {
       typename Rows::BlockScores scores;
@@ -95,12 +104,15 @@ __device__ void AttendShort(const FusedProblem& problem, int cta, unsigned char*
         }
         if (begin + step < tiles) rows.AddStepScores(scores, slot(step), step);
       }
-      if (problem.cap_exponent > 0.0F) SoftCap(problem, scores);
+      // One branch past all of it: instructions that are jumped over have to be fetched from further away.
+      if (begin < steps.plain_begin || begin + kSteps > steps.plain_end) {
+        if (problem.cap_exponent > 0.0F) SoftCap(problem, scores);
 #pragma unroll
-      for (int step = 0; step < kSteps; ++step) {
-        if (steps.Plain(begin + step)) continue;
-        Mask<kConfig.keys_per_step>(problem, first_row, first_key + (begin + step) * kConfig.Keys(), work.end, lane,
-                                    step * kConfig.keys_per_step / 8, scores);
+        for (int step = 0; step < kSteps; ++step) {
+          if (steps.Plain(begin + step)) continue;
+          Mask<kConfig.keys_per_step>(problem, first_row, first_key + (begin + step) * kConfig.Keys(), work.end, lane,
+                                      step * kConfig.keys_per_step / 8, scores);
+        }
       }
       rows.WeighBlock(scores);
 #pragma unroll

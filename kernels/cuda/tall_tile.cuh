@@ -31,7 +31,7 @@ __device__ void AttendTall(const FusedProblem& problem, int cta, unsigned char* 
   static_assert(kStages >= 2 && kEarlyTiles >= 1);
 
   const FusedWork work = FindWork<kConfig.Rows()>(problem, cta);
-  if (!work.Exists()) return;
+  if (!work.Exists(problem)) return;
   const uint32_t shared = Opaque(SharedAddress(shared_memory));
   const int thread = ThreadIndex();
   const int lane = thread % kWarpSize;
@@ -47,15 +47,20 @@ __device__ void AttendTall(const FusedProblem& problem, int cta, unsigned char* 
     const Mover mover(thread, problem.head_dim);
     TileLoader<kConfig> key_loader(problem.k, problem.k_strides, work, 0, mover);
     TileLoader<kConfig> value_loader(problem.v, problem.v_strides, work, 0, mover);
+    // The first keys and Q make the first group: the keys leave while Q's rows are located.
+    key_loader.Load(shared, problem.k_strides.row);
     LoadQuery<kConfig>(problem, work, mover, shared + kQueryAt);
     const auto first_load = [&](int tile) {
       const uint32_t keys = shared + tile * kConfig.MatrixBytes();
-      key_loader.Load(keys, problem.k_strides.row);
+      if (tile > 0) key_loader.Load(keys, problem.k_strides.row);
       if (tile > 0) value_loader.Load(keys + kConfig.RingBytes() - kConfig.MatrixBytes(), problem.v_strides.row);
       CommitCopies();
     };
 #pragma unroll
     for (int tile = 0; tile < kEarlyTiles; ++tile) first_load(tile);
+    // Found while the copies are on their way.
+    const WarpSteps first_steps =
+        WarpSteps::Of<kConfig>(problem, work, work.first_row + row_group * kConfig.rows_per_warp, work.begin);
     // Q and the first keys have arrived, first this thread's part and then everybody's.
     WaitForCopies<kEarlyTiles - 1>();
     __syncthreads();
@@ -70,11 +75,11 @@ __device__ void AttendTall(const FusedProblem& problem, int cta, unsigned char* 
     const uint32_t keys = Opaque(shared);
     const uint32_t values = keys + kConfig.RingBytes();
     constexpr uint32_t kLastStage = (kStages - 1) * kConfig.MatrixBytes();
-    uint32_t stage = kLastStage;  // Of `tile`, in bytes.
-    bool weighed = false;         // The weights of `tile` are there.
+    uint32_t stage = kLastStage;                              // Of `tile`, in bytes.
+    bool weighed = first_steps.Plain(0) && rows.Begin(keys);  // The weights of `tile` are there.
     // The plain steps, once the softmax has settled.
-    int plain_begin = 0;
-    int plain_end = 0;
+    int plain_begin = weighed ? first_steps.plain_begin : 0;
+    int plain_end = weighed ? first_steps.plain_end : 0;
     for (int tile = -1;; ++tile) {
       const int next = tile + 1;
       const uint32_t next_stage = stage == kLastStage ? 0 : stage + kConfig.MatrixBytes();

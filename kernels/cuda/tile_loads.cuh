@@ -60,23 +60,35 @@ template <TileConfig kConfig>
 __device__ void LoadQuery(const FusedProblem& problem, const FusedWork& work,
                           const RowMover<kConfig.head_dim, kConfig.Threads()>& mover, uint32_t shared) {
   using Mover = RowMover<kConfig.head_dim, kConfig.Threads()>;
-  const char* q = static_cast<const char*>(problem.q);
-#pragma unroll
-  for (int pass = 0; pass * Mover::kRowsPerPass < kConfig.Rows(); ++pass) {
-    const int tile_row = pass * Mover::kRowsPerPass + mover.row;
-    if (Mover::kRowsPerPass > kConfig.Rows() && tile_row >= kConfig.Rows()) break;
-    const int row = work.first_row + tile_row;
+  const auto locate = [&](int row) {
     const PackedRow at = LocatePackedRow(problem, row);
     const int head = work.kv_head * problem.group + at.head_in_group;
-    const char* from = q + ChunkOffset(problem.q_strides, work.batch, head, at.query, mover.chunk);
+    return static_cast<const char*>(problem.q) +
+           ChunkOffset(problem.q_strides, work.batch, head, at.query, mover.chunk);
+  };
+  const auto load_pass = [&](int pass, const char* from) {
+    const bool row_valid = work.first_row + pass * Mover::kRowsPerPass + mover.row < problem.rows_per_unit;
 #pragma unroll
     for (int segment = 0; segment < Mover::Row::kSegments; ++segment) {
       CopyAsync(shared + segment * kConfig.QuerySegmentBytes() +
                     static_cast<uint32_t>(pass * Mover::kRowsPerPass * Mover::Row::kSegmentBytes) +
                     mover.segment_shared,
-                from + segment * Mover::Row::kSegmentBytes, row < problem.rows_per_unit && mover.ColumnValid(segment));
+                from + segment * Mover::Row::kSegmentBytes, row_valid && mover.ColumnValid(segment));
     }
+  };
+  if (Mover::kRowsPerPass > kConfig.Rows() && mover.row >= kConfig.Rows()) return;
+  constexpr int kPasses = (kConfig.Rows() + Mover::kRowsPerPass - 1) / Mover::kRowsPerPass;
+  const int first_row = work.first_row + mover.row;
+  const char* from = locate(first_row);
+  if (problem.group == 1) {
+    // Packed rows are rows of one head.
+    const uint32_t pass_bytes = static_cast<uint32_t>(problem.q_strides.row) * (kVectorBytes * Mover::kRowsPerPass);
+#pragma unroll
+    for (int pass = 0; pass < kPasses; ++pass) load_pass(pass, from + uint64_t{pass_bytes} * pass);
+    return;
   }
+#pragma unroll
+  for (int pass = 0; pass < kPasses; ++pass) load_pass(pass, locate(first_row + pass * Mover::kRowsPerPass));
 }
 
 }  // namespace flashcore::cuda

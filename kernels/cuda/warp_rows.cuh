@@ -2,11 +2,11 @@
 //
 //   S = Q K^T --mma--> C fragments --online softmax--> P, the same registers packed to 16 bits --mma with V--> O
 //
-// Three ways to take keys:
+// Ways to take keys:
 //
 //   Weigh, AddValues   one after the other, with the step's largest scores found in between: for steps that a mask
-//   crosses, soft caps,
-//                      and the first keys of a row
+//                      crosses, and soft caps
+//   Begin              the first step's weights, from origins that its first few keys give, in place of Weigh
 //   Advance            the common way. Beside O += P V of one step come the scores and weights of the next, which are
 //                      taken from origins that are there already; whether the weights fit is asked afterwards:
 //
@@ -66,6 +66,35 @@ class WarpRows {
 #pragma unroll
       for (int block = 0; block < kRowBlocks; ++block) ReadQueryBlock(query_[block][depth], block, depth);
     }
+  }
+
+  // Makes the first step's weights as Advance does the next one's, from origins that its first keys give. False if they
+  // do not fit: then they have to come from Weigh.
+  __device__ bool Begin(uint32_t keys) {
+    ScoresOf<kPassBlocks> scores[2];
+    typename OnlineSoftmax<kRowBlocks>::RowValues added = {};
+    ClearScores<kPassBlocks>(scores[0]);
+#pragma unroll
+    for (int depth = 0; depth < kDepthBlocks; ++depth) AddScores<kPassBlocks>(scores[0], 0, keys, 0, depth);
+    if (!softmax.Begin(scores[0])) return false;
+#pragma unroll
+    for (int pass = 0; pass < kPasses; ++pass) {
+      if (pass + 1 < kPasses) ClearScores<kPassBlocks>(scores[(pass + 1) % 2]);
+#pragma unroll
+      for (int slot = 0; slot < kPassBlocks * kDepthBlocks; ++slot) {
+        const int block = slot / kDepthBlocks;
+        const int depth = slot % kDepthBlocks;
+        if (pass + 1 < kPasses && slot % kPassBlocks == 0) {
+          AddScores<kPassBlocks>(scores[(pass + 1) % 2], 0, keys, (pass + 1) * kPassBlocks, slot / kPassBlocks);
+        }
+#pragma unroll
+        for (int piece = depth * kPieces / kDepthBlocks; piece < (depth + 1) * kPieces / kDepthBlocks; ++piece) {
+          Exponentiate<kPassBlocks, true>(scores[pass % 2], block, piece);
+        }
+        if (depth == kDepthBlocks - 1) Pack<kPassBlocks>(scores[pass % 2], block, pass * kPassBlocks + block, added);
+      }
+    }
+    return softmax.Accept(added);
   }
 
   // Makes a step's weights from its `keys`, moving the origins where needed. `shape(scores)` may mask.
