@@ -84,11 +84,14 @@ ABSL_FLAG(
     absl::Duration, max_backlog, absl::Nanoseconds(ServerOptions().scheduler.max_backlog_ns),
     "Longest that all admitted requests together may take to compute, at the measured rate, 0s to 1m; above it "
     "they are turned away with RESOURCE_EXHAUSTED, so that those that get in are answered within about this time. "
-    "Low priorities may fill half of it. 0s: however long, up to --max_queue_length");
+    "Low priorities may fill half of it. 0s: no limit up to 128 requests or 100ms; beyond both the server is "
+    "overloaded, "
+    "and until it turns nobody away for a second it is twice the time of a request that has the server to itself");
 ABSL_FLAG(absl::Duration, lane_poll, absl::Nanoseconds(ServerOptions().scheduler.lane_poll_ns),
           "How long a lane of a GPU looks out for the next request, and for the end of its batch, before it sleeps, 0s "
           "to 100ms: saves the two wake-ups, some 50us each, for up to two CPUs per GPU that do nothing else while "
-          "requests come in. Only with 8 CPUs or more; use 0s, never, where the CPU time of the server has a quota");
+          "requests come in; and as long up to three threads look out for tensors to copy, while large requests come "
+          "one by one. Only with 8 CPUs or more; use 0s, never, where the CPU time of the server has a quota");
 ABSL_FLAG(int64_t, max_stream_in_flight, ServerOptions().max_stream_in_flight,
           "Unanswered requests of one AttendStream, 1 to 4096; at that many the server stops reading from the stream");
 ABSL_FLAG(int64_t, max_concurrent_streams, ServerOptions().max_concurrent_streams,

@@ -39,22 +39,19 @@ Admission::Entry RefuseForBacklog(int64_t unfinished, double time_per_request_ns
 
 }  // namespace
 
-bool Admission::BacklogFull(Priority priority, double time_per_request_ns) const {
-  if (max_backlog_ns_ == 0 || unfinished_ == 0) return false;
-  return static_cast<double>(unfinished_ + 1) * time_per_request_ns >
-         static_cast<double>(OpenTo(priority, max_backlog_ns_));
-}
-
-Admission::Entry Admission::Enter(const RequestTerms& terms, double time_per_request_ns) {
+Admission::Entry Admission::Enter(const RequestTerms& terms, double time_per_request_ns, int64_t now_ns) {
   std::shared_ptr<ConnectionShare> share;
   {
     const MutexLock lock(mutex_);
     if (!gate_.ok()) return {gate_, ReasonOfGate(gate_), nullptr};
-    if (BacklogFull(terms.priority, time_per_request_ns)) return RefuseForBacklog(unfinished_, time_per_request_ns);
+    if (!backlog_.Admits(terms.priority, unfinished_, time_per_request_ns, now_ns)) {
+      return RefuseForBacklog(unfinished_, time_per_request_ns);
+    }
     share = ShareOf(terms.connection);
     const Claim claim = {
         .capacity = max_waiting_, .taken = waiting_, .held = share->places, .wanted = 1, .priority = terms.priority};
     if (const Verdict verdict = Judge(claim); verdict != Verdict::kFree) return Refuse(claim, verdict);
+    backlog_.Joined(unfinished_, now_ns);
     ++waiting_;
     ++unfinished_;
     ++share->places;
@@ -89,6 +86,11 @@ void Admission::LeaveQueue(const RequestTerms& terms, ConnectionShare& share) {
   const MutexLock lock(mutex_);
   --waiting_;
   --share.places;
+}
+
+void Admission::NoteComputed(int64_t now_ns) {
+  const MutexLock lock(mutex_);
+  backlog_.Computed(unfinished_, now_ns);
 }
 
 void Admission::LeaveService() { metrics_.AddRequestsInFlight(-1); }

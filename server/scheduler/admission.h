@@ -16,6 +16,7 @@
 #include "absl/status/status.h"
 #include "kernels/base/mutex.h"
 #include "server/engine/host_arena.h"
+#include "server/scheduler/backlog_limit.h"
 #include "server/scheduler/request_order.h"
 #include "server/telemetry/clock.h"
 #include "server/telemetry/metrics.h"
@@ -36,19 +37,19 @@ class Admission {
     std::shared_ptr<ConnectionShare> share;       // If it is.
   };
 
-  // At most `max_waiting` in the queue, and no more in all than the server gets through in `max_backlog_ns` (0: however
-  // long it takes). The metrics must outlive it.
-  Admission(int64_t max_waiting, int64_t max_backlog_ns, Metrics& metrics)
-      : max_waiting_(max_waiting), max_backlog_ns_(max_backlog_ns), metrics_(metrics) {}
+  // At most `max_waiting` in the queue, and no more in all than `backlog` allows. The metrics must outlive it.
+  Admission(int64_t max_waiting, const BacklogLimit& backlog, Metrics& metrics)
+      : max_waiting_(max_waiting), metrics_(metrics), backlog_(backlog) {}
   Admission(const Admission&) = delete;
   Admission& operator=(const Admission&) = delete;
 
   // Takes a place in the queue. RESOURCE_EXHAUSTED: none is free for this priority, or the connection holds its share
-  // (fair_limit.h), or the backlog is too long, by the time that the server now takes for a request (0: not known). The
-  // gate's status if it is closed.
-  Entry Enter(const RequestTerms& terms, double time_per_request_ns = 0);
+  // (fair_limit.h), or the backlog is too long (backlog_limit.h). The gate's status if it is closed.
+  Entry Enter(const RequestTerms& terms, double time_per_request_ns, int64_t now_ns);
   // Gives the place back.
   void LeaveQueue(const RequestTerms& terms, ConnectionShare& share);
+  // Its request has been computed, at `now_ns`.
+  void NoteComputed(int64_t now_ns);
   // Its request has been answered, or is about to be.
   void LeaveService();
   // Nothing of it is left.
@@ -70,14 +71,10 @@ class Admission {
   std::shared_ptr<ConnectionShare> ShareOf(uint64_t connection) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void SweepConnections() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
-  // Whether another request would make the backlog longer than is open to this priority. A server without any takes
-  // one.
-  bool BacklogFull(Priority priority, double time_per_request_ns) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-
   const int64_t max_waiting_;
-  const int64_t max_backlog_ns_;
   Metrics& metrics_;
   Mutex mutex_;
+  BacklogLimit backlog_ ABSL_GUARDED_BY(mutex_);
   CondVar idle_;
   absl::Status gate_ ABSL_GUARDED_BY(mutex_);
   int64_t waiting_ ABSL_GUARDED_BY(mutex_) = 0;

@@ -183,6 +183,7 @@ void RequestQueue::Gather(int64_t until_ns) {
 void RequestQueue::NoteFinished(const Taken& taken) {
   if (taken.size.requests == 0) return;
   meter_.Finished(taken.size.requests, taken.taken_ns, clock_.NowNs(), /*all_lanes_busy=*/IdleLanes() == 0);
+  time_per_request_ns_.store(meter_.TimePerRequestNs(), std::memory_order_relaxed);
 }
 
 void RequestQueue::FillBatch(Taken& taken) {
@@ -244,11 +245,6 @@ int RequestQueue::idle_lanes() {
 int RequestQueue::IdleLanes() const {
   return std::accumulate(devices_.begin(), devices_.end(), 0,
                          [](int sum, const Device& device) { return sum + device.idle; });
-}
-
-double RequestQueue::TimePerRequestNs() {
-  const MutexLock lock(mutex_);
-  return meter_.TimePerRequestNs();
 }
 
 int64_t RequestQueue::RetryAfterMs() {

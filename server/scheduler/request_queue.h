@@ -83,7 +83,7 @@ class RequestQueue {
   int idle_lanes();
 
   // What the server takes for one request when it is busy; 0 before that was measured.
-  double TimePerRequestNs();
+  double TimePerRequestNs() const { return time_per_request_ns_.load(std::memory_order_relaxed); }
   // When somebody who finds the server full should try again.
   int64_t RetryAfterMs();
 
@@ -138,6 +138,7 @@ class RequestQueue {
   RequestOrder order_ ABSL_GUARDED_BY(mutex_);
   BatchSize waiting_ ABSL_GUARDED_BY(mutex_);
   DrainMeter meter_ ABSL_GUARDED_BY(mutex_);
+  std::atomic<double> time_per_request_ns_ = 0;  // The meter's.
   std::deque<Device> devices_ ABSL_GUARDED_BY(mutex_);
   bool gathering_ ABSL_GUARDED_BY(mutex_) = false;
   CondVar gathered_;

@@ -51,6 +51,11 @@ BatchSize BudgetOf(const SchedulerOptions& options, const BackendInfo& backend) 
           .flops = BatchFlops(options.max_batch_flops, backend)};
 }
 
+BacklogLimit BacklogOf(const SchedulerOptions& options, absl::Span<Engine* const> engines) {
+  const int lanes = LaneCount(options.lanes, engines.front()->backend().info());
+  return {options.max_backlog_ns, lanes * static_cast<int64_t>(engines.size())};
+}
+
 int64_t LanePollNs(const SchedulerOptions& options, const BackendInfo& backend) {
   return backend.device_memory ? options.lane_poll_ns : 0;
 }
@@ -118,7 +123,7 @@ Scheduler::Scheduler(absl::Span<Engine* const> engines, const SchedulerOptions& 
       metrics_(metrics),
       clock_(clock),
       on_device_fault_(std::move(on_device_fault)),
-      admission_(std::make_shared<Admission>(options.max_queue_length, options.max_backlog_ns, metrics)),
+      admission_(std::make_shared<Admission>(options.max_queue_length, BacklogOf(options, engines), metrics)),
       request_memory_(std::make_shared<RecycledBlocks>()),
       queue_(BudgetOf(options, engines.front()->backend().info()), options.max_queue_delay_ns,
              LanePollNs(options, engines.front()->backend().info()), engines.size(), clock) {
@@ -160,11 +165,12 @@ absl::StatusOr<std::shared_ptr<Request>> Scheduler::Admit(const AttentionProblem
   if (!status.ok()) return Reject(Rejection::kUnsupported, status);
   const absl::StatusOr<StagingLayout> layout = LayOut(problem, want_lse, options_.max_batch_bytes);
   if (!layout.ok()) return Reject(Rejection::kTooLarge, layout.status());
-  if (clock_.NowNs() >= terms.deadline_ns) {
+  const int64_t now_ns = clock_.NowNs();
+  if (now_ns >= terms.deadline_ns) {
     return Reject(Rejection::kDeadline,
                   absl::DeadlineExceededError("the deadline passed before the request was admitted"));
   }
-  Admission::Entry entry = admission_->Enter(terms, options_.max_backlog_ns == 0 ? 0 : queue_.TimePerRequestNs());
+  Admission::Entry entry = admission_->Enter(terms, queue_.TimePerRequestNs(), now_ns);
   if (!entry.status.ok()) return Reject(entry.rejection, entry.status);
   std::shared_ptr<Request> request = std::allocate_shared<Request>(
       RecyclingAllocator<Request>(request_memory_), Request::Key(), admission_, std::move(entry.share), terms);
@@ -261,6 +267,7 @@ void Scheduler::RunBatch(size_t device, Lane& lane, RequestQueue::Taken& taken,
   const int64_t computed_ns = std::min(started_ns + device_ns, ended_ns);
   metrics_.RecordBatch(
       {.device = device, .requests = taken.size.requests, .bytes = taken.size.bytes, .flops = taken.size.flops});
+  admission_->NoteComputed(ended_ns);
   for (std::shared_ptr<Request>& request : taken.batch) {
     request->times = times;
     request->times[Stage::kQueue] = started_ns - request->submitted_ns_;

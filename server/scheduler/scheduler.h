@@ -56,8 +56,8 @@ struct SchedulerOptions {
   // How long a request may wait, on a free lane, for others to share its batch. 0: not at all.
   int64_t max_queue_delay_ns = 0;
   // The longest that all admitted requests together may take to compute, at the rate measured while every lane works:
-  // what is above it is refused, so that who gets in is answered soon. Low priorities may fill half of it. 0: however
-  // long.
+  // what is above it is refused, so that who gets in is answered soon. Low priorities may fill half of it. 0: a limit
+  // that adapts, for when the server is overloaded (backlog_limit.h).
   int64_t max_backlog_ns = 0;
   // How long a lane looks out for the next request before it sleeps, as request_queue.h says. Only where a device
   // computes: a CPU has better to do.

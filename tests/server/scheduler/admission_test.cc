@@ -1,12 +1,14 @@
 // The bounds: what is turned away, with which words, and how places and memory come back.
 #include <cmath>
 #include <cstdint>
+#include <iterator>
 #include <limits>
 #include <string>
 #include <vector>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "server/scheduler/backlog_limit.h"
 #include "server/scheduler/retry_hint.h"
 #include "tests/server/scheduler/scheduler_fixture.h"
 
@@ -116,6 +118,30 @@ TEST_F(AdmissionTest, BacklogBoundCountsTheTimeOfAllThatIsUnderWay) {
   EXPECT_FALSE(AdmitError(Problem(), {.priority = Priority::kLow}).ok()) << "half is open to low priorities";
   engine_.device().ReleaseAll();
   for (const Call& call : others) EXPECT_EQ(call.Wait(), absl::StatusCode::kOk);
+}
+
+TEST_F(AdmissionTest, WithoutABacklogBoundAnOverloadedServerTakesLittleMore) {
+  Start({.lanes = 1, .max_batch_requests = 1});
+  const Call alone = Occupy();
+  clock_.AdvanceNs(10'000'000);
+  engine_.device().Release(0);
+  EXPECT_EQ(alone.Wait(), absl::StatusCode::kOk);
+  EXPECT_TRUE(scheduler_->WaitIdle(kNoDeadlineNs));
+
+  std::vector<Call> calls = {Occupy(1)};
+  while (std::ssize(calls) < BacklogLimit::kOverloadRequests) calls.push_back(Submit());
+  const absl::Status full = AdmitError();
+  EXPECT_EQ(full.code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_THAT(std::string(full.message()), HasSubstr("128 requests are under way, which will take 1280 ms"));
+  for (size_t batch = 1; batch < calls.size(); ++batch) {
+    clock_.AdvanceNs(10'000'000);
+    EXPECT_FALSE(AdmitError().ok()) << batch;
+    engine_.device().Release(batch);
+    engine_.device().AwaitBatch(batch + 1);
+  }
+  EXPECT_TRUE(AdmitError().ok()) << "one is computed, and one may come";
+  engine_.device().ReleaseAll();
+  for (const Call& call : calls) EXPECT_EQ(call.Wait(), absl::StatusCode::kOk);
 }
 
 TEST_F(AdmissionTest, AnIdleServerTakesWhatIsLongerThanTheBacklogMayBe) {

@@ -124,11 +124,11 @@ TEST_F(SharingTest, WhatIsTooLargeGetsNoHint) {
 }
 
 TEST_F(SharingTest, ConnectionsThatHoldNothingAreForgotten) {
-  Admission admission(/*max_waiting=*/10'000, /*max_backlog_ns=*/0, metrics_);
+  Admission admission(/*max_waiting=*/10'000, BacklogLimit(/*fixed_ns=*/0, /*lanes=*/1), metrics_);
   std::vector<std::shared_ptr<ConnectionShare>> held;
   for (uint64_t connection = 0; connection < 3'000; ++connection) {
     const RequestTerms terms = {.connection = connection};
-    Admission::Entry entry = admission.Enter(terms);
+    Admission::Entry entry = admission.Enter(terms, /*time_per_request_ns=*/0, /*now_ns=*/0);
     ASSERT_TRUE(entry.status.ok());
     if (connection % 100 == 0) {
       held.push_back(entry.share);
@@ -137,7 +137,7 @@ TEST_F(SharingTest, ConnectionsThatHoldNothingAreForgotten) {
     }
   }
   EXPECT_LE(admission.connections(), 2 * held.size() + 64);
-  EXPECT_EQ(admission.Enter({.connection = 100}).share, held[1]) << "and those that do are not";
+  EXPECT_EQ(admission.Enter({.connection = 100}, 0, 0).share, held[1]) << "and those that do are not";
 }
 
 }  // namespace
