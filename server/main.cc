@@ -13,10 +13,12 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/time/time.h"
+#include "kernels/cpu/cpu_info.h"
 #include "server/config/config.h"
 #include "server/engine/engine.h"
 #include "server/engine/passthrough.h"
 #include "server/open_files.h"
+#include "server/rpc/copy_helpers.h"
 #include "server/rpc/grpc_log.h"
 #include "server/rpc/server.h"
 #include "server/scheduler/scheduler.h"
@@ -112,6 +114,7 @@ struct Parts {
 };
 
 RpcOptions ToRpcOptions(const ServerOptions& options, const Parts& parts) {
+  const bool device_memory = parts.engines.front()->backend().info().device_memory;
   return {.listen_addresses = options.listen_addresses,
           .unix_socket = options.unix_socket,
           .max_message_bytes = options.max_message_bytes,
@@ -124,6 +127,8 @@ RpcOptions ToRpcOptions(const ServerOptions& options, const Parts& parts) {
           .health_listen = options.security.health_listen,
           .max_connection_age = options.security.max_connection_age,
           .max_connection_age_grace = options.security.max_connection_age_grace,
+          .copy_helpers = device_memory ? CopyHelperCount(cpu::AllowedCpus()) : 0,
+          .copy_poll_ns = options.scheduler.lane_poll_ns,
           .slow_log_ms = options.slow_log_ms};
 }
 

@@ -92,7 +92,7 @@ void AttendCall::CopyTensors(WireChunks chunks) {
     std::vector<CopyPiece> pieces;
     pieces.reserve(request_->input.size_bytes() / kPieceBytes + std::size(tensors) * chunks.size());
     for (const auto& [range, to] : tensors) AppendPieces(chunks, range, Writable(request_->input, to), pieces);
-    services_.copy_helper.Copy(pieces);
+    services_.copy_helpers.Copy(pieces);
   }
   record_.stages[Stage::kStage] = Lap();
 }

@@ -15,7 +15,7 @@
 #include "absl/status/status.h"
 #include "kernels/base/mutex.h"
 #include "server/rpc/call_context.h"
-#include "server/rpc/copy_helper.h"
+#include "server/rpc/copy_helpers.h"
 #include "server/rpc/request_check.h"
 #include "server/rpc/response_writer.h"
 #include "server/rpc/wire_reader.h"
@@ -32,7 +32,7 @@ struct RpcServices {
   Metrics& metrics;
   const Clock& clock;
   SlowLog& slow_log;
-  CopyHelper& copy_helper;
+  CopyHelpers& copy_helpers;
 };
 
 class AttendCall {

@@ -8,11 +8,10 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "kernels/cpu/cpu_info.h"
 #include "server/rpc/attention_service.h"
 #include "server/rpc/buffer_memory.h"
 #include "server/rpc/builder_options.h"
-#include "server/rpc/copy_helper.h"
+#include "server/rpc/copy_helpers.h"
 #include "server/rpc/credentials.h"
 #include "server/rpc/request_check.h"
 #include "server/rpc/wire_types.h"
@@ -62,12 +61,12 @@ void SetServing(grpc::Server& server) {
 
 class GrpcServer final : public RpcServer {
  public:
-  GrpcServer(Scheduler& scheduler, Metrics& metrics, const Clock& clock, int64_t slow_ns,
+  GrpcServer(const RpcOptions& options, Scheduler& scheduler, Metrics& metrics, const Clock& clock,
              v1::GetServerInfoResponse info)
       : scheduler_(scheduler),
-        slow_log_(slow_ns, clock),
-        copy_helper_(cpu::AllowedCpus()),
-        service_({scheduler, metrics, clock, slow_log_, copy_helper_}, std::move(info)) {}
+        slow_log_(options.slow_log_ms * kNsPerMs, clock),
+        copy_helpers_(options.copy_helpers, options.copy_poll_ns),
+        service_({scheduler, metrics, clock, slow_log_, copy_helpers_}, std::move(info)) {}
   ~GrpcServer() override;
 
   absl::Status Listen(const RpcOptions& options);
@@ -82,7 +81,7 @@ class GrpcServer final : public RpcServer {
  private:
   Scheduler& scheduler_;
   SlowLog slow_log_;
-  CopyHelper copy_helper_;
+  CopyHelpers copy_helpers_;
   AttentionService service_;
   std::vector<std::string> addresses_;
   std::string health_address_;
@@ -163,8 +162,7 @@ GrpcServer::~GrpcServer() {
 absl::StatusOr<std::unique_ptr<RpcServer>> RpcServer::Start(const RpcOptions& options, const ServerFacts& facts,
                                                             const std::vector<DType>& dtypes, Scheduler& scheduler,
                                                             Metrics& metrics, const Clock& clock) {
-  auto server = std::make_unique<GrpcServer>(scheduler, metrics, clock, options.slow_log_ms * kNsPerMs,
-                                             Describe(options, facts, dtypes));
+  auto server = std::make_unique<GrpcServer>(options, scheduler, metrics, clock, Describe(options, facts, dtypes));
   if (absl::Status status = server->Listen(options); !status.ok()) return status;
   if (absl::Status status = server->ListenForProbes(options); !status.ok()) return status;
   return server;

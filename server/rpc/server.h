@@ -40,6 +40,10 @@ struct RpcOptions {
   // When the clients of a connection are asked to make a new one, and how long their calls may then go on; zero: never.
   absl::Duration max_connection_age = absl::ZeroDuration();
   absl::Duration max_connection_age_grace = absl::ZeroDuration();
+  // Threads that help with long copies into staging memory, and how long they look out for the next before they sleep.
+  // For where a device reads it.
+  int copy_helpers = 0;
+  int64_t copy_poll_ns = 0;
   // Requests that take this long or longer are logged; 0: none.
   int64_t slow_log_ms = 0;
 };

@@ -1,10 +1,11 @@
-#include "server/rpc/copy_helper.h"
+#include "server/rpc/copy_helpers.h"
 
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <random>
 #include <thread>
+#include <tuple>
 #include <vector>
 
 #include "gtest/gtest.h"
@@ -25,9 +26,9 @@ class Copy {
     }
   }
 
-  void Run(CopyHelper& helper) {
+  void Run(CopyHelpers& helpers) {
     std::fill(to_.begin(), to_.end(), std::byte{0});
-    helper.Copy(pieces_);
+    helpers.Copy(pieces_);
   }
   bool IsRight() const {
     return std::equal(from_.begin(), from_.end(), to_.begin(), to_.end(),
@@ -40,29 +41,29 @@ class Copy {
   std::vector<CopyPiece> pieces_;
 };
 
-class CopyHelperTest : public testing::TestWithParam<int> {
+class CopyHelpersTest : public testing::TestWithParam<std::tuple<int, int64_t>> {
  protected:
-  CopyHelper helper_{GetParam()};
+  CopyHelpers helpers_{std::get<0>(GetParam()), std::get<1>(GetParam())};
 };
 
-TEST_P(CopyHelperTest, CopiesEverything) {
+TEST_P(CopyHelpersTest, CopiesEverything) {
   for (const size_t size_bytes :
        {size_t{0}, size_t{1000}, kLeastBytesToShare - 1, kLeastBytesToShare, size_t{3} << 20}) {
     Copy copy(size_bytes, /*seed=*/1);
     for (int i = 0; i < 20; ++i) {
-      copy.Run(helper_);
+      copy.Run(helpers_);
       ASSERT_TRUE(copy.IsRight()) << size_bytes;
     }
   }
 }
 
-TEST_P(CopyHelperTest, ForSeveralAtOnce) {
+TEST_P(CopyHelpersTest, ForSeveralAtOnce) {
   std::vector<std::thread> threads;
   for (uint32_t seed = 0; seed < 4; ++seed) {
     threads.emplace_back([this, seed] {
       Copy copy(kLeastBytesToShare + seed, seed);
       for (int i = 0; i < 50; ++i) {
-        copy.Run(helper_);
+        copy.Run(helpers_);
         ASSERT_TRUE(copy.IsRight());
       }
     });
@@ -70,7 +71,19 @@ TEST_P(CopyHelperTest, ForSeveralAtOnce) {
   for (std::thread& thread : threads) thread.join();
 }
 
-INSTANTIATE_TEST_SUITE_P(WithAndWithout, CopyHelperTest, testing::Values(kLeastCpusForHelper, kLeastCpusForHelper - 1));
+constexpr int64_t kPollNs = 100'000;
+
+INSTANTIATE_TEST_SUITE_P(HelpersAndPolling, CopyHelpersTest,
+                         testing::Values(std::tuple(0, 0), std::tuple(1, 0), std::tuple(1, kPollNs), std::tuple(3, 0),
+                                         std::tuple(3, kPollNs)));
+
+TEST(CopyHelperCountTest, ByCpus) {
+  EXPECT_EQ(CopyHelperCount(1), 0);
+  EXPECT_EQ(CopyHelperCount(7), 0);
+  EXPECT_EQ(CopyHelperCount(8), 1);
+  EXPECT_EQ(CopyHelperCount(16), 3);
+  EXPECT_EQ(CopyHelperCount(96), 3);
+}
 
 }  // namespace
 }  // namespace flashcore
