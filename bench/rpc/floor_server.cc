@@ -22,8 +22,11 @@
 #include "absl/flags/flag.h"
 #include "absl/flags/parse.h"
 #include "absl/flags/usage.h"
+#include "absl/flags/usage_config.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/string_view.h"
 #include "flashcore/v1/attention.grpc.pb.h"
 #include "flashcore/v1/attention.pb.h"
 #include "kernels/base/mutex.h"
@@ -206,12 +209,19 @@ int Serve() {
   return EXIT_SUCCESS;
 }
 
+void DescribeProgram() {
+  absl::SetProgramUsageMessage("Answers attention requests with as many zeros as an answer would have bytes.");
+  absl::FlagsUsageConfig config;
+  config.contains_help_flags = [](absl::string_view file) { return absl::EndsWith(file, "/floor_server.cc"); };
+  absl::SetFlagsUsageConfig(config);
+}
+
 }  // namespace
 }  // namespace flashcore::bench
 
 int main(int argc, char** argv) {
   try {
-    absl::SetProgramUsageMessage("Answers attention requests with as many zeros as an answer would have bytes.");
+    flashcore::bench::DescribeProgram();
     absl::ParseCommandLine(argc, argv);
     return flashcore::bench::Serve();
   } catch (const std::exception& error) {  // Out of memory, most likely: we throw nothing.

@@ -15,10 +15,13 @@
 #include "absl/flags/flag.h"
 #include "absl/flags/parse.h"
 #include "absl/flags/usage.h"
+#include "absl/flags/usage_config.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "bench/rpc/cases.h"
 #include "bench/rpc/load.h"
@@ -178,12 +181,19 @@ absl::Status Run() {
   return AllAnswered(*results) ? absl::OkStatus() : absl::InternalError("not every request was answered");
 }
 
+void DescribeProgram() {
+  absl::SetProgramUsageMessage("Loads several servers in turns, and compares them with the first.");
+  absl::FlagsUsageConfig config;
+  config.contains_help_flags = [](absl::string_view file) { return absl::EndsWith(file, "/rpc_bench.cc"); };
+  absl::SetFlagsUsageConfig(config);
+}
+
 }  // namespace
 }  // namespace flashcore::bench
 
 int main(int argc, char** argv) {
   try {
-    absl::SetProgramUsageMessage("Loads several servers in turns, and compares them with the first.");
+    flashcore::bench::DescribeProgram();
     absl::ParseCommandLine(argc, argv);
     const absl::Status status = flashcore::bench::Run();
     if (status.ok()) return EXIT_SUCCESS;
