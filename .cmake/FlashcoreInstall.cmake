@@ -7,7 +7,7 @@ set(flashcore_programs flashcore_server flashcore_load flashcore_attend flashcor
 
 # Every test named cuda_*_test, the kernel benchmark and the search for plans.
 set(flashcore_device_programs flashcore_kernel_bench flashcore_rpc_bench flashcore_rpc_floor flashcore_telemetry_load
-    flashcore_tune)
+    flashcore_calibrate flashcore_tune)
 if(BUILD_TESTING)
   foreach(folder tests/kernels tests/server/engine tests/server/telemetry)
     get_property(targets DIRECTORY ${PROJECT_SOURCE_DIR}/${folder} PROPERTY BUILDSYSTEM_TARGETS)

@@ -84,11 +84,12 @@ absl::Status Workload::Time(AttentionBackend& backend, cudaStream_t stream, Resu
   if (!summary.ok()) return summary.status();
   result.graph_rotated = *summary;
   result.tflops = AttentionFlops(shape_) / (summary->median_us * kFlopsPerMicroPerTeraflops);
-  if (options_.only_graph_rotated) return absl::OkStatus();
-  result.sm_clock_mhz = ReadDeviceState(device_).sm_clock_mhz;
-  summary = TimeByEvents(rotated, timing, stream);
-  if (!summary.ok()) return summary.status();
-  result.events_rotated = *summary;
+  if (!options_.only_graphs) {
+    result.sm_clock_mhz = ReadDeviceState(device_).sm_clock_mhz;
+    summary = TimeByEvents(rotated, timing, stream);
+    if (!summary.ok()) return summary.status();
+    result.events_rotated = *summary;
+  }
   if (TensorBytes(shape_) > device_.l2_bytes / 2) return absl::OkStatus();
   summary = TimeByGraph(resident, timing, stream);
   if (!summary.ok()) return summary.status();

@@ -23,7 +23,7 @@ struct MeasureOptions {
   int timings = 100;
   double max_seconds = 2.0;  // For one measurement.
   uint64_t seed = 42;
-  bool only_graph_rotated = false;  // Leaves the other timings and the clock out.
+  bool only_graphs = false;  // Leaves the timing by events and the clock out.
 };
 
 enum class Verdict { kCorrect, kWrong, kUnsupported, kFailed };

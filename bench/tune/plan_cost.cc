@@ -27,4 +27,12 @@ Evaluation PlanCost::operator()(const Point& point) {
   return {true, problems_ == 0 ? 0.0 : std::exp(log_sum / static_cast<double>(problems_))};
 }
 
+double PlanCost::WorstRatio(const Point& point, const Point& other) {
+  double worst = 0.0;
+  for (size_t problem = 0; problem < problems_; ++problem) {
+    worst = std::max(worst, Known(problem, plan_of_(problem, point)).us / Known(problem, plan_of_(problem, other)).us);
+  }
+  return worst;
+}
+
 }  // namespace flashcore::bench

@@ -34,7 +34,13 @@ class PlanCost {
   // is first met: it has to be correct both times, and the slower time counts, so that luck does not.
   Evaluation operator()(const Point& point);
 
-  // How many plans were measured.
+  // How many times as long as when planned as `other` says the problem takes that loses the most. Both are correct.
+  double WorstRatio(const Point& point, const Point& other);
+
+  // Measures all anew from now on: what won a search was also lucky, and has to show its time again.
+  void Forget() { known_.clear(); }
+
+  // How many plans were measured since.
   size_t measured() const { return known_.size(); }
 
  private:

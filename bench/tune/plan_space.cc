@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <cassert>
+#include <cmath>
 #include <cstdint>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -31,6 +33,22 @@ std::string Sizes(int exponent) {
   return exponent <= 1 ? absl::StrCat(last) : absl::StrCat(last / 2 + 1, "-", last);
 }
 
+int64_t CeilDiv(int64_t dividend, int64_t divisor) { return (dividend + divisor - 1) / divisor; }
+
+// That are valid.
+std::vector<Point> AllPoints(const Space& space) {
+  std::vector<Point> points;
+  for (const int kind : space.dimensions[kKind].values) {
+    for (const int ctas_per_sm : space.dimensions[kCtasPerSm].values) {
+      for (const int min_keys : space.dimensions[kMinKeys].values) {
+        const Point point = {kind, ctas_per_sm, min_keys};
+        if (space.valid(point)) points.push_back(point);
+      }
+    }
+  }
+  return points;
+}
+
 }  // namespace
 
 std::vector<ProblemClass> GroupByClass(absl::Span<const AttentionProblem> problems, const cuda::DeviceLimits& device) {
@@ -45,6 +63,22 @@ std::vector<ProblemClass> GroupByClass(absl::Span<const AttentionProblem> proble
   return classes;
 }
 
+void AddRelative(ProblemClass& of, const cuda::DeviceLimits& device) {
+  if (of.problems.size() != 1) return;
+  for (const int64_t sixteenths : {12, 14, 15}) {
+    AttentionProblem relative = of.problems.front();
+    relative.q_len = CeilDiv(relative.q_len * sixteenths, 16);
+    relative.kv_len = CeilDiv(relative.kv_len * sixteenths, 16);
+    relative.q_strides = StridesBhsd(relative.num_qo_heads, relative.q_len, relative.head_dim);
+    relative.k_strides = StridesBhsd(relative.num_kv_heads, relative.kv_len, relative.head_dim);
+    relative.v_strides = relative.k_strides;
+    relative.o_strides = relative.q_strides;
+    if (cuda::ClassOf(relative, device) != of.of) continue;
+    of.problems.push_back(relative);
+    return;
+  }
+}
+
 Space PlanSpace() {
   std::vector<int> kinds;
   for (int kind = 0; kind < cuda::kTileKinds; ++kind) kinds.push_back(kind);
@@ -57,6 +91,31 @@ Space PlanSpace() {
 std::vector<Point> UnsplitPoints() {
   std::vector<Point> points;
   for (int kind = 0; kind < cuda::kTileKinds; ++kind) points.push_back({kind, 0, MinKeysValues().front()});
+  return points;
+}
+
+std::vector<Point> PredictedPoints(const ProblemClass& of, const cuda::DeviceLimits& device, size_t count) {
+  struct Predicted {
+    double log_us = 0.0;
+    Point point;
+  };
+  std::vector<Predicted> all;
+  std::set<std::vector<PlanKey>> seen;
+  for (const Point& point : AllPoints(PlanSpace())) {
+    Predicted predicted = {0.0, point};
+    std::vector<PlanKey> keys;
+    for (const AttentionProblem& problem : of.problems) {
+      const cuda::FusedPlan plan = cuda::PlanFusedAs(problem, device, ChoiceOf(point));
+      const cuda::ModelledTiles tiles = cuda::ModelTiles(problem, device, plan.kind);
+      predicted.log_us += std::log(cuda::PredictUs(cuda::FittedCost(plan.head_dim, plan.kind), tiles.tile, tiles.sample,
+                                                   plan.splits, plan.keys_per_split, tiles.on));
+      keys.push_back(KeyOf(plan));
+    }
+    if (seen.insert(keys).second) all.push_back(predicted);
+  }
+  std::stable_sort(all.begin(), all.end(), [](const Predicted& a, const Predicted& b) { return a.log_us < b.log_us; });
+  std::vector<Point> points;
+  for (size_t i = 0; i < std::min(count, all.size()); ++i) points.push_back(all[i].point);
   return points;
 }
 
@@ -79,6 +138,11 @@ std::vector<int> TableKey(const cuda::FusedClass& of) { return {of.head_dim, of.
 std::vector<std::string> TableKeyNames() { return {"head_dim", "masked", "rows", "keys", "fill"}; }
 
 std::vector<std::string> ChoiceNames() { return {"kind", "ctas_per_sm", "min_keys"}; }
+
+absl::string_view ToString(cuda::TileKind kind) {
+  constexpr absl::string_view kNames[cuda::kTileKinds] = {"wide", "mid", "short", "narrow"};
+  return kNames[static_cast<int>(kind)];
+}
 
 std::string ToString(const cuda::FusedClass& of) {
   return absl::StrCat("head_dim ", of.head_dim, of.masked != 0 ? ", masked, " : ", ", Sizes(of.rows), " rows, ",

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "bench/tune/plan_cost.h"
 #include "bench/tune/plan_table.h"
@@ -28,11 +29,19 @@ struct ProblemClass {
 // In the order of each class's first problem; what FusedSupports does not run, and what has no rows, is left out.
 std::vector<ProblemClass> GroupByClass(absl::Span<const AttentionProblem> problems, const cuda::DeviceLimits& device);
 
+// Gives a class of one problem a second one, of three quarters of its lengths, if that is in the class too: what is
+// tuned for a class should not be right for one length alone.
+void AddRelative(ProblemClass& of, const cuda::DeviceLimits& device);
+
 // All choices; where keys are not to be split, one point stands for all.
 Space PlanSpace();
 
 // One point for each kind of tile. Splits have so many more that a search which starts blindly may never see these.
 std::vector<Point> UnsplitPoints();
+
+// The `count` points that the cost model of kernels/cuda/fused_cost.h predicts to be the fastest for the class, no two
+// of which plan it alike: what the search is to improve on.
+std::vector<Point> PredictedPoints(const ProblemClass& of, const cuda::DeviceLimits& device, size_t count);
 
 // Of a point of that space.
 cuda::FusedChoice ChoiceOf(const Point& point);
@@ -46,6 +55,8 @@ std::vector<int> TableKey(const cuda::FusedClass& of);
 std::vector<std::string> TableKeyNames();
 std::vector<std::string> ChoiceNames();
 
+// "wide", "mid", "short" or "narrow".
+absl::string_view ToString(cuda::TileKind kind);
 // "64-wide, masked, 513-1024 rows, ..." for people.
 std::string ToString(const cuda::FusedClass& of);
 // "narrow, 4 splits of 128 keys".

@@ -106,6 +106,15 @@ Cut CutKeys(const AttentionProblem& problem, const TileConfig& tile, int64_t spl
   return {CeilDiv(steps, steps_per_split), steps_per_split * tile.Keys()};
 }
 
+// Of Q and O, and of the keys and values that some query sees.
+double TouchedBytes(const AttentionProblem& problem) {
+  const int64_t first_query = problem.kv_len - problem.q_len;
+  const int64_t begin = std::max<int64_t>(first_query - KeysBefore(problem.options), 0);
+  const int64_t rows = std::max<int64_t>(problem.kv_len - begin, 0) + RowsPerUnit(problem);
+  return 2.0 * static_cast<double>(Units(problem) * rows) * static_cast<double>(problem.head_dim) *
+         static_cast<double>(SizeOf(problem.dtype));
+}
+
 // Evenly chosen tiles of a unit; without a mask they are all alike.
 TileSample SampleTiles(const AttentionProblem& problem, const TileConfig& tile) {
   const int64_t group = Group(problem);
@@ -116,6 +125,7 @@ TileSample SampleTiles(const AttentionProblem& problem, const TileConfig& tile) 
   sample.count = IsMasked(problem) ? static_cast<int>(std::min<int64_t>(tiles, TileSample::kMax)) : 1;
   sample.weight = static_cast<double>(Units(problem) * tiles) / sample.count;
   sample.capped = problem.options.logits_soft_cap > 0.0F;
+  sample.bytes = TouchedBytes(problem);
   for (int i = 0; i < sample.count; ++i) {
     const int64_t first_row = (2 * int64_t{i} + 1) * tiles / (2 * int64_t{sample.count}) * tile.Rows();
     const int64_t last_row = std::min(first_row + tile.Rows(), RowsPerUnit(problem)) - 1;
@@ -141,6 +151,17 @@ absl::InlinedVector<int64_t, 16> SplitsToTry(int64_t tiles, int64_t multiprocess
   return splits;
 }
 
+// What these make of a problem's keys.
+absl::InlinedVector<Cut, 16> CutsToTry(const AttentionProblem& problem, const ModelledTiles& tiles) {
+  absl::InlinedVector<Cut, 16> cuts;
+  for (const int64_t splits :
+       SplitsToTry(Tiles(problem, tiles.tile), tiles.on.multiprocessors, tiles.on.resident_ctas)) {
+    const Cut cut = CutKeys(problem, tiles.tile, splits);
+    if (cuts.empty() || cut.splits != cuts.back().splits) cuts.push_back(cut);
+  }
+  return cuts;
+}
+
 struct KindAndSplits {
   TileKind kind;
   int64_t splits;
@@ -152,15 +173,10 @@ KindAndSplits Cheapest(const AttentionProblem& problem, const DeviceLimits& devi
   double best_us = std::numeric_limits<double>::infinity();
   for (int k = 0; k < kTileKinds; ++k) {
     const auto kind = static_cast<TileKind>(k);
-    const TileConfig tile = FusedTile(NativeHeadDim(problem.head_dim), kind);
-    const CostModelDevice on = {device.multiprocessors, ResidentCtas(tile, device.shared_bytes_per_sm)};
-    const TileSample sample = SampleTiles(problem, tile);
-    int64_t last_splits = 0;
-    for (const int64_t splits : SplitsToTry(Tiles(problem, tile), on.multiprocessors, on.resident_ctas)) {
-      const Cut cut = CutKeys(problem, tile, splits);
-      if (cut.splits == last_splits) continue;
-      last_splits = cut.splits;
-      const double us = PredictUs(tile, kind, sample, cut.splits, cut.keys, on);
+    const ModelledTiles tiles = ModelTiles(problem, device, kind);
+    const TileCost& cost = FittedCost(tiles.tile.head_dim, kind);
+    for (const Cut& cut : CutsToTry(problem, tiles)) {
+      const double us = PredictUs(cost, tiles.tile, tiles.sample, cut.splits, cut.keys, tiles.on);
       if (us < best_us) {
         best_us = us;
         best = {kind, cut.splits};
@@ -196,6 +212,24 @@ FusedClass ClassOf(const AttentionProblem& problem, const DeviceLimits& device) 
   const int64_t rows = RowsPerUnit(problem);
   return {NativeHeadDim(problem.head_dim), IsMasked(problem) ? 1 : 0, Exponent(rows), Exponent(WindowKeys(problem)),
           Exponent(CeilDiv(Units(problem) * rows, device.multiprocessors))};
+}
+
+ModelledTiles ModelTiles(const AttentionProblem& problem, const DeviceLimits& device, TileKind kind) {
+  const TileConfig tile = FusedTile(NativeHeadDim(problem.head_dim), kind);
+  return {tile,
+          SampleTiles(problem, tile),
+          {device.multiprocessors, ResidentCtas(tile, device.shared_bytes_per_sm), device.l2_bytes}};
+}
+
+std::vector<FusedPlan> CandidatePlans(const AttentionProblem& problem, const DeviceLimits& device) {
+  std::vector<FusedPlan> plans;
+  for (int k = 0; k < kTileKinds; ++k) {
+    const auto kind = static_cast<TileKind>(k);
+    for (const Cut& cut : CutsToTry(problem, ModelTiles(problem, device, kind))) {
+      plans.push_back(PlanFusedWith(problem, device, kind, cut.splits));
+    }
+  }
+  return plans;
 }
 
 FusedPlan PlanFused(const AttentionProblem& problem, const DeviceLimits& device, const FusedTuning& tuning) {

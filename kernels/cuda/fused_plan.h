@@ -4,9 +4,11 @@
 #define FLASHCORE_KERNELS_CUDA_FUSED_PLAN_H_
 
 #include <cstdint>
+#include <vector>
 
 #include "kernels/attention.h"
 #include "kernels/cuda/fused_batch.h"
+#include "kernels/cuda/fused_cost.h"
 #include "kernels/cuda/fused_tiles.h"
 #include "kernels/cuda/fused_tuning.h"
 #include "kernels/cuda/residency.h"
@@ -55,6 +57,17 @@ FusedClass ClassOf(const AttentionProblem& problem, const DeviceLimits& device);
 // The problem cut into tiles of `kind`, the keys of the longest into `splits`, or as many as the keys and the bounds
 // above let it.
 FusedPlan PlanFusedWith(const AttentionProblem& problem, const DeviceLimits& device, TileKind kind, int64_t splits);
+
+// A problem cut into tiles of one kind, as the model of fused_cost.h sees it.
+struct ModelledTiles {
+  TileConfig tile;
+  TileSample sample;
+  CostModelDevice on;
+};
+ModelledTiles ModelTiles(const AttentionProblem& problem, const DeviceLimits& device, TileKind kind);
+
+// All that PlanFused chooses among where no table tells it: every kind of tile, each with a few numbers of splits.
+std::vector<FusedPlan> CandidatePlans(const AttentionProblem& problem, const DeviceLimits& device);
 
 // The problem cut up as `choice` says, as far as the bounds let it.
 FusedPlan PlanFusedAs(const AttentionProblem& problem, const DeviceLimits& device, const FusedChoice& choice);

@@ -14,11 +14,15 @@ inline constexpr int64_t kMinSharedBytesPerSm = int64_t{100} * 1024;
 // Every CTA takes this much shared memory beyond its own.
 inline constexpr int64_t kReservedSharedBytes = 1024;
 
-// As many as the registers are bounded for, as far as shared memory holds them; at least 1. The build's resource gate
-// holds what ptxas makes of each kernel to it.
+// Of registers, on every compute capability from 8.0 on; no thread has more than 255.
+inline constexpr int64_t kThreadsWithAllRegisters = 65536 / 256;
+
+// As many as the registers are bounded for, or suffice for whatever the bound, as far as shared memory holds them; at
+// least 1. The build's resource gate holds what ptxas makes of each kernel to it.
 constexpr int ResidentCtas(const TileConfig& tile, int64_t shared_bytes_per_sm) {
   const int64_t by_memory = shared_bytes_per_sm / (tile.SharedBytes() + kReservedSharedBytes);
-  return static_cast<int>(std::clamp<int64_t>(by_memory, 1, tile.min_ctas));
+  const int64_t by_registers = std::max<int64_t>(kThreadsWithAllRegisters / tile.Threads(), tile.min_ctas);
+  return static_cast<int>(std::clamp<int64_t>(by_memory, 1, by_registers));
 }
 
 }  // namespace flashcore::cuda

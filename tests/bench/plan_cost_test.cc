@@ -39,6 +39,28 @@ TEST(PlanCostTest, MeasuresEachPlanTwiceAndNoMore) {
   for (const auto& [plan, count] : calls) EXPECT_EQ(count, 2);
 }
 
+TEST(PlanCostTest, KnowsTheProblemThatLosesTheMost) {
+  PlanCost cost(2, PlanOf, Measure);
+  EXPECT_DOUBLE_EQ(cost.WorstRatio({100}, {5}), 1.0);
+  EXPECT_DOUBLE_EQ(cost.WorstRatio({5}, {100}), 4.0);
+  EXPECT_DOUBLE_EQ(cost.WorstRatio({100}, {5000}), 1.0);
+  EXPECT_DOUBLE_EQ(cost.WorstRatio({5000}, {100}), 4.0);
+}
+
+TEST(PlanCostTest, MeasuresAnewWhatItForgot) {
+  int calls = 0;
+  PlanCost cost(2, PlanOf, [&calls](size_t problem, const PlanKey& plan) {
+    ++calls;
+    return Measure(problem, plan);
+  });
+  cost({100});
+  EXPECT_EQ(calls, 4);
+  cost.Forget();
+  EXPECT_EQ(cost.measured(), 0U);
+  cost({100});
+  EXPECT_EQ(calls, 8);
+}
+
 TEST(PlanCostTest, TakesTheSlowerOfTwoTimings) {
   int call = 0;
   PlanCost cost(1, PlanOf, [&call](size_t /*problem*/, const PlanKey& /*plan*/) {

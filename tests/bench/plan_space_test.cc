@@ -66,6 +66,36 @@ TEST(PlanSpaceTest, EveryKindHasAPointThatSplitsNothing) {
   EXPECT_EQ(kinds.size(), size_t{cuda::kTileKinds});
 }
 
+TEST(PlanSpaceTest, AClassOfOneProblemGetsAShorterOneIfItIsInTheClass) {
+  std::vector<ProblemClass> classes = GroupByClass(Shapes("1,8,512,64,causal 1,8,1,64,kv_len=16384 1,8,513,64"), kL4);
+  ASSERT_THAT(classes, SizeIs(3));
+  for (ProblemClass& of : classes) AddRelative(of, kL4);
+  ASSERT_THAT(classes[0].problems, SizeIs(2));
+  EXPECT_EQ(ToString(classes[0].problems[1]), "1,8,480,64,causal");
+  EXPECT_EQ(classes[0].problems[1].k_strides.head, 480 * 64);
+  ASSERT_THAT(classes[1].problems, SizeIs(2));
+  EXPECT_EQ(ToString(classes[1].problems[1]), "1,8,1,64,kv_len=12288");
+  EXPECT_THAT(classes[2].problems, SizeIs(1));
+  AddRelative(classes[0], kL4);
+  EXPECT_THAT(classes[0].problems, SizeIs(2));
+}
+
+TEST(PlanSpaceTest, PredictedPointsPlanDifferentlyAndTheFirstAsTheModelWould) {
+  for (const ProblemClass& of : GroupByClass(Shapes("mission slice decode 1,8,640,64,kv_len=5000"), kL4)) {
+    const std::vector<Point> points = PredictedPoints(of, kL4, 10);
+    ASSERT_FALSE(points.empty());
+    EXPECT_LE(points.size(), 10U);
+    std::set<PlanKey> keys;
+    for (const Point& point : points) {
+      EXPECT_TRUE(PlanSpace().valid(point));
+      keys.insert(KeyOf(cuda::PlanFusedAs(of.problems.front(), kL4, ChoiceOf(point))));
+    }
+    if (of.problems.size() > 1) continue;
+    EXPECT_EQ(keys.size(), points.size());
+    EXPECT_EQ(ChoiceOf(points.front()).kind, cuda::PlanFused(of.problems.front(), kL4, cuda::FusedTuning()).kind);
+  }
+}
+
 TEST(PlanSpaceTest, EveryPointIsAPlanThatCanBeLaunchedAndNamed) {
   for (const Shape& shape : Shapes("decode slice tuning 1,64,1,256,kv_heads=8,kv_len=65536 2,4,17,96,kv_len=9000")) {
     const Space space = PlanSpace();
