@@ -13,6 +13,8 @@ FusedKernelEntry FindFusedKernel(int head_dim, TileKind kind, Element element) {
       return tall ? FusedTall96(kind, element) : FusedNarrow96(kind, element);
     case 128:
       return tall ? FusedTall128(kind, element) : FusedNarrow128(kind, element);
+    case 192:
+      return tall ? FusedTall192(kind, element) : FusedNarrow192(kind, element);
     default:
       return tall ? FusedTall256(kind, element) : FusedNarrow256(kind, element);
   }

@@ -22,6 +22,7 @@ FusedKernelEntry FusedTall32(TileKind kind, Element element);
 FusedKernelEntry FusedTall64(TileKind kind, Element element);
 FusedKernelEntry FusedTall96(TileKind kind, Element element);
 FusedKernelEntry FusedTall128(TileKind kind, Element element);
+FusedKernelEntry FusedTall192(TileKind kind, Element element);
 FusedKernelEntry FusedTall256(TileKind kind, Element element);
 
 // ...and kShort and kNarrow; each in its own source, for the build's sake. Constant.
@@ -29,6 +30,7 @@ FusedKernelEntry FusedNarrow32(TileKind kind, Element element);
 FusedKernelEntry FusedNarrow64(TileKind kind, Element element);
 FusedKernelEntry FusedNarrow96(TileKind kind, Element element);
 FusedKernelEntry FusedNarrow128(TileKind kind, Element element);
+FusedKernelEntry FusedNarrow192(TileKind kind, Element element);
 FusedKernelEntry FusedNarrow256(TileKind kind, Element element);
 
 // `head_dim` is one of kNativeHeadDims; `element` has 16 bits.

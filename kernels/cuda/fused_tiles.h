@@ -17,7 +17,7 @@ enum class TileKind : int {
 inline constexpr int kTileKinds = 4;
 
 // Shorter head_dims run in the next of these.
-inline constexpr int kNativeHeadDims[] = {32, 64, 96, 128, 256};
+inline constexpr int kNativeHeadDims[] = {32, 64, 96, 128, 192, 256};
 
 // clang-format off
 constexpr TileConfig FusedTile(int head_dim, TileKind kind) {
@@ -29,7 +29,8 @@ constexpr TileConfig FusedTile(int head_dim, TileKind kind) {
         case 64:  return {64,  32,  4, 1,  64,  2,  2};
         case 96:  return {96,  32,  4, 1,  32,  4,  2};
         case 128: return {128, 32,  4, 1,  32,  2,  2,  2};
-        default:  return {256, 16,  4, 1,  32,  2,  1,  2};
+        case 192: return {192, 16,  8, 1,  64,  2,  1};
+        default:  return {256, 16,  8, 1,  32,  2,  1,  2};
       }
     case TileKind::kMid:
       switch (head_dim) {
@@ -37,7 +38,8 @@ constexpr TileConfig FusedTile(int head_dim, TileKind kind) {
         case 64:  return {64,  16,  4, 1,  64,  2,  3};
         case 96:  return {96,  16,  4, 1,  64,  2,  2};
         case 128: return {128, 16,  4, 1,  64,  2,  2};
-        default:  return {256, 16,  4, 1,  32,  2,  1,  2};
+        case 192: return {192, 16,  4, 1,  64,  2,  2};
+        default:  return {256, 16,  4, 1,  32,  2,  2,  2};
       }
     case TileKind::kShort:
       switch (head_dim) {
@@ -45,7 +47,8 @@ constexpr TileConfig FusedTile(int head_dim, TileKind kind) {
         case 64:  return {64,  16,  2, 4,  32,  4,  1};
         case 96:  return {96,  16,  2, 4,  16,  4,  1};
         case 128: return {128, 16,  2, 4,  16,  4,  1};
-        default:  return {256, 16,  2, 2,  16,  2,  1,  3};
+        case 192: return {192, 16,  2, 4,  16,  3,  1};
+        default:  return {256, 16,  2, 2,  16,  4,  2,  3};
       }
     case TileKind::kNarrow:
       switch (head_dim) {
@@ -53,7 +56,8 @@ constexpr TileConfig FusedTile(int head_dim, TileKind kind) {
         case 64:  return {64,  16,  1, 4,  32,  4,  2};
         case 96:  return {96,  16,  1, 4,  16,  4,  2};
         case 128: return {128, 16,  1, 4,  16,  4,  2};
-        default:  return {256, 16,  1, 2,  16,  2,  1,  3};
+        case 192: return {192, 16,  1, 4,  16,  3,  2};
+        default:  return {256, 16,  1, 4,  16,  2,  2,  3};
       }
   }
   return {};

@@ -127,6 +127,7 @@ class WarpRows {
   // to come from Weigh. Only once the softmax has settled.
   template <typename Load>
   __device__ bool Advance(uint32_t values, uint32_t next_keys, Load&& load) {
+    if constexpr (kReadAhead > 0) return AdvanceReadingAhead(values, next_keys, load);
     // Scores are made in passes, of which two are in registers at a time.
     ScoresOf<kPassBlocks> scores[2];
     typename OnlineSoftmax<kRowBlocks>::RowValues added = {};
@@ -202,6 +203,77 @@ class WarpRows {
   // A key block's exponentials come in pieces of two, each of one row, in neighbouring columns.
   static constexpr int kPieces = kRowBlocks * 4;
 
+  // Products between a read of shared memory and the one that takes it, in Advance. Only the largest head_dims, with 16
+  // rows, have registers for it; there it pays.
+  static constexpr int kReadAhead = kConfig.key_groups == 1 && kConfig.head_dim > 128 ? 2 : 0;
+
+  // What AdvanceReadingAhead multiplies, in order: 16 keys by 16 columns of K or of V a time. The first pass's scores;
+  // then values, between them the next pass's scores; then the last pass's values.
+  struct Product {
+    bool of_values;
+    int block;  // Of the step's keys.
+    int depth;
+  };
+  static constexpr int kPassProducts = kPassBlocks * kDepthBlocks;
+  static constexpr int kProducts = 2 * kPasses * kPassProducts;
+  __device__ static constexpr Product ProductOf(int i) {
+    if (i < kPassProducts) return {false, i % kPassBlocks, i / kPassBlocks};
+    const int pass = (i - kPassProducts) / (2 * kPassProducts);
+    const int in_pass = (i - kPassProducts) % (2 * kPassProducts);
+    const bool last = pass + 1 == kPasses;
+    const int turn = in_pass / (2 * kPassBlocks);
+    const int in_turn = in_pass % (2 * kPassBlocks);
+    if (!last && in_turn < kPassBlocks) return {false, (pass + 1) * kPassBlocks + in_turn, turn};
+    const int value = last ? in_pass : turn * kPassBlocks + in_turn - kPassBlocks;
+    return {true, pass * kPassBlocks + value / kDepthBlocks, value % kDepthBlocks};
+  }
+
+  // Advance, with every read of shared memory issued kReadAhead products before its own.
+  template <typename Load>
+  __device__ bool AdvanceReadingAhead(uint32_t values, uint32_t next_keys, Load&& load) {
+    static_assert(kReadAhead <= kPassBlocks && kDepthBlocks % 2 == 0, "two depth blocks of Q are held");
+    ScoresOf<kPassBlocks> scores[2];
+    typename OnlineSoftmax<kRowBlocks>::RowValues added = {};
+    uint32_t query[2][kRowBlocks][4];
+    uint32_t matrices[kReadAhead + 1][4];
+    const auto read = [&](int i) {
+      const Product product = ProductOf(i);
+      uint32_t(&to)[4] = matrices[i % (kReadAhead + 1)];
+      if (product.of_values) {
+        LoadMatricesTransposed(to, values_.At(values, product.block, product.depth));
+      } else {
+        if (product.block % kPassBlocks == 0) TakeQuery(query[product.depth % 2], product.depth);
+        LoadMatrices(to, keys_.At(next_keys, product.block, product.depth));
+      }
+    };
+    ClearScores<kPassBlocks>(scores[0]);
+#pragma unroll
+    for (int i = 0; i < kReadAhead; ++i) read(i);
+#pragma unroll
+    for (int i = 0; i < kProducts; ++i) {
+      if (i + kReadAhead < kProducts) read(i + kReadAhead);
+      const uint32_t(&taken)[4] = matrices[i % (kReadAhead + 1)];
+      const Product product = ProductOf(i);
+      const int pass = product.block / kPassBlocks;
+      const int block = product.block % kPassBlocks;
+      if (!product.of_values) {
+        if (block == 0 && product.depth == 0 && pass > 0) ClearScores<kPassBlocks>(scores[pass % 2]);
+        AddProducts(scores[pass % 2], block, query[product.depth % 2], taken);
+        if (i == kPassBlocks - 1) load();
+        continue;
+      }
+      AddValueProducts(product.block, product.depth, taken);
+#pragma unroll
+      for (int piece = product.depth * kPieces / kDepthBlocks; piece < (product.depth + 1) * kPieces / kDepthBlocks;
+           ++piece) {
+        Exponentiate<kPassBlocks, true>(scores[pass % 2], block, piece);
+      }
+      // After the last use of the weights that these replace.
+      if (product.depth == kDepthBlocks - 1) Pack<kPassBlocks>(scores[pass % 2], block, product.block, added);
+    }
+    return softmax.Accept(added);
+  }
+
   // Weights are kept for a step, and for two where the next step's are made beside it.
   static constexpr int kWeightBlocks = kConfig.key_groups > 1 ? 2 * kKeyBlocks : kKeyBlocks;
 
@@ -231,6 +303,16 @@ class WarpRows {
   __device__ void AddScores(float (&scores)[kRowBlocks][kAllBlocks][4], int to, uint32_t keys, int first_block,
                             int depth) const {
     uint32_t query[kRowBlocks][4];
+    TakeQuery(query, depth);
+#pragma unroll
+    for (int key_block = 0; key_block < kBlocks; ++key_block) {
+      uint32_t k[4];
+      LoadMatrices(k, keys_.At(keys, first_block + key_block, depth));
+      AddProducts(scores, to + key_block, query, k);
+    }
+  }
+
+  __device__ void TakeQuery(uint32_t (&query)[kRowBlocks][4], int depth) const {
 #pragma unroll
     for (int block = 0; block < kRowBlocks; ++block) {
       if (depth < kKeptBlocks) {
@@ -240,15 +322,16 @@ class WarpRows {
         ReadQueryBlock(query[block], block, depth);
       }
     }
+  }
+
+  // Adds what 16 columns of Q and of 16 keys, `k`, contribute to the scores of block `to`.
+  template <int kKeyTiles>
+  __device__ static void AddProducts(float (&scores)[kRowBlocks][kKeyTiles][4], int to,
+                                     const uint32_t (&query)[kRowBlocks][4], const uint32_t (&k)[4]) {
 #pragma unroll
-    for (int key_block = 0; key_block < kBlocks; ++key_block) {
-      uint32_t k[4];
-      LoadMatrices(k, keys_.At(keys, first_block + key_block, depth));
-#pragma unroll
-      for (int block = 0; block < kRowBlocks; ++block) {
-        MultiplyAccumulate<T>(scores[block][2 * (to + key_block)], query[block], k[0], k[1]);
-        MultiplyAccumulate<T>(scores[block][2 * (to + key_block) + 1], query[block], k[2], k[3]);
-      }
+    for (int block = 0; block < kRowBlocks; ++block) {
+      MultiplyAccumulate<T>(scores[block][2 * to], query[block], k[0], k[1]);
+      MultiplyAccumulate<T>(scores[block][2 * to + 1], query[block], k[2], k[3]);
     }
   }
 
@@ -290,11 +373,15 @@ class WarpRows {
     Pack<kSteps * kKeyBlocks>(scores, block, block, softmax.exact_sums);
   }
 
-  // One load of V and what it is multiplied with, `weights` the block of these; with the last of a key block, its
-  // weights are added up.
+  // One load of V and what it is multiplied with, `weights` the block of these.
   __device__ void AddValueBlock(uint32_t values, int key_block, int weights, int depth) {
     uint32_t v[4];
     LoadMatricesTransposed(v, values_.At(values, key_block, depth));
+    AddValueProducts(weights, depth, v);
+  }
+
+  // Adds 16 columns of 16 values, `v`, to O; with the last of a key block, its weights are added up.
+  __device__ void AddValueProducts(int weights, int depth, const uint32_t (&v)[4]) {
 #pragma unroll
     for (int block = 0; block < kRowBlocks; ++block) {
       MultiplyAccumulate<T>(out[block][2 * depth], weights_[weights][block], v[0], v[1]);

@@ -144,7 +144,7 @@ TEST_P(CudaTilesContainmentTest, BrokenValuesStayWhereTheyAreSeen) {
 }
 
 INSTANTIATE_TEST_SUITE_P(HeadDims, CudaTilesContainmentTest,
-                         ::testing::Combine(::testing::Values(32, 64, 96, 128, 256),
+                         ::testing::Combine(::testing::Values(32, 64, 96, 128, 192, 256),
                                             ::testing::Values(DType::kFloat16, DType::kBFloat16)),
                          [](const auto& test) {
                            return std::string(Name(std::get<1>(test.param))) + "Of" +

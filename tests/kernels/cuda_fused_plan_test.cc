@@ -37,7 +37,7 @@ AttentionProblem Causal(AttentionProblem problem) {
 
 TEST(CudaFusedPlanTest, EveryRowAndKeyIsPlanned) {
   for (const DeviceLimits& device : {kL4, kH100}) {
-    for (const int64_t head_dim : {8, 32, 40, 64, 96, 128, 160, 256}) {
+    for (const int64_t head_dim : {8, 32, 40, 64, 96, 128, 160, 192, 208, 256}) {
       for (const int64_t q_len : {1, 3, 113, 512, 4096}) {
         for (const int64_t kv_len : {0, 1, 239, 4096, 131072}) {
           for (const int64_t kv_heads : {1, 2, 8}) {

@@ -108,7 +108,7 @@ TEST_P(CudaTilesTest, EveryKindOfTileIsRight) {
 
 // Native, and one that is padded to it.
 INSTANTIATE_TEST_SUITE_P(HeadDims, CudaTilesTest,
-                         ::testing::Combine(::testing::Values(32, 64, 96, 128, 256, 24, 40, 88, 120, 136),
+                         ::testing::Combine(::testing::Values(32, 64, 96, 128, 192, 256, 24, 40, 88, 120, 136, 208),
                                             ::testing::Values(DType::kFloat16, DType::kBFloat16)),
                          [](const auto& test) {
                            return std::string(Name(std::get<1>(test.param))) + "Of" +
