@@ -36,10 +36,11 @@ __device__ void AttendTall(const FusedProblem& problem, int cta, unsigned char* 
   const int thread = ThreadIndex();
   const int lane = thread % kWarpSize;
   const int row_group = thread / kWarpSize;
-  // The work, once the main loop has begun.
-  const auto same_work = [&] {
-    return kConfig.RegistersScarce() ? FindWork<kConfig.Rows()>(problem, Opaque(cta)) : work;
-  };
+  // The work, once the main loop has begun: where registers are scarce it is kept in shared memory, which every warp
+  // reads behind the loop's first barrier.
+  __shared__ FusedWork kept_work;
+  if (kConfig.RegistersScarce() && thread == 0) kept_work = work;
+  const auto same_work = [&] { return kConfig.RegistersScarce() ? kept_work : work; };
   const int tiles = work.end > work.begin ? (work.end - work.begin + kConfig.Keys() - 1) / kConfig.Keys() : 0;
 
   Rows rows(problem, lane);
@@ -127,7 +128,7 @@ __device__ void AttendTall(const FusedProblem& problem, int cta, unsigned char* 
     // Nothing is on its way any more: the epilogue takes the memory.
     WaitForCopies<0>();
   }
-  WriteTile<T, kConfig>(problem, same_work(), rows.softmax, rows.out, shared_memory);
+  WriteTile<T, kConfig>(problem, tiles > 0 ? same_work() : work, rows.softmax, rows.out, shared_memory);
 }
 
 }  // namespace flashcore::cuda
