@@ -28,8 +28,8 @@ struct Constant {
 constexpr Constant kConstants[] = {
     {&TileCost::step, 0.4, 0.02, 20.0},
     {&TileCost::latency, 0.6, 0.05, 20.0},
-    {&TileCost::cta, 3.5, 0.5, 8.0},
-    {&TileCost::merge, 1.5, 0.05, 4.0},
+    {&TileCost::cta, 3.5, 0.5, 12.0},
+    {&TileCost::merge, 1.5, 0.05, 8.0},
     {&TileCost::merge_share, 0.5, 0.05, 4.0},
     {&TileCost::masked_step, 0.3, 0.02, 2.5},
     {&TileCost::masked_latency, 0.3, 0.02, 2.5},

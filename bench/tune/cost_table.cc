@@ -35,8 +35,8 @@ CostTable CheckedInCosts() {
 
 std::string ToSource(const CostTable& costs, absl::string_view provenance) {
   std::string source = absl::StrCat(
-      "// Written by flashcore_calibrate; run it again rather than edit this. ", provenance,
-      ".\n// step, latency, cta, merge, merge_share, masked_step, masked_latency, capped\n// clang-format off\n");
+      "// Written by flashcore_calibrate; run it again rather than edit this.\n// ", provenance,
+      ".\n// step, latency, cta, merge, merge_share, masked_step, masked_latency, capped\n", "// clang-format off\n");
   for (size_t native = 0; native < costs.size(); ++native) {
     absl::StrAppend(&source, "{\n");
     for (size_t kind = 0; kind < costs[native].size(); ++kind) {
