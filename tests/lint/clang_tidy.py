@@ -1,22 +1,34 @@
 #!/usr/bin/python3
 """Runs clang-tidy-14 over our own sources, in parallel: clang_tidy.py BUILD_DIR [--jobs N] [PATH_PART...]
 
-A file that was clean is not looked at again until its preprocessed text, its flags or .clang-tidy change; the
+Files that may be one translation unit are looked at as one, and in smaller groups where that finds anything. A file that
+was clean is not looked at again until its preprocessed text, its flags or .clang-tidy change; the
 fingerprints of clean files lie in ~/.cache/flashcore-tidy (or $XDG_CACHE_HOME). Exit status 1: something was found.
 """
 
 import argparse
 import concurrent.futures
 import hashlib
+import itertools
 import json
 import os
 import pathlib
+import re
 import shlex
 import subprocess
 import sys
+import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 TIDY = "clang-tidy-14"
+GROUP_SIZE = 8
+# The static analyser follows paths in what a file of this name includes, as in the file itself.
+UNIT_PREFIX = "UnifiedSource"
+# What a file declares at its left margin, as clang-format leaves it: flags, macros, functions, types and constants.
+FILE_NAMES = re.compile(
+    r"^(?:ABSL_FLAG\([^,]*, (\w+)|#define (\w+)|\w[^=;(\n]*?(?<!::)\b(\w+)(?:\(|\{| =|;))", re.MULTILINE)
+# A default that clang-tidy dumps and does not read.
+UNREADABLE_OPTION = re.compile(r"  - key: .*\n    value: +'-1'\n")
 OURS = ("kernels", "server", "client", "bench", "tests")
 
 
@@ -37,35 +49,76 @@ def compile_commands(build):
     return entries
 
 
-def fingerprint(path, entry):
-    """What clang-tidy's verdict depends on. None if the file does not even preprocess."""
+def compiler_flags(entry):
+    """The command that compiles a file, without the file, the output and ccache."""
     command = shlex.split(entry["command"])
     if pathlib.Path(command[0]).name == "ccache":
         command = command[1:]
-    output = command.index("-o")
-    command = command[:output] + command[output + 2:]
-    # -C: NOLINT comments are part of the verdict.
-    done = subprocess.run(command + ["-E", "-C", "-P"], cwd=entry["directory"], capture_output=True, check=False)
-    if done.returncode != 0:
-        return None
-    digest = hashlib.sha256(done.stdout.replace(str(ROOT).encode(), b""))
-    digest.update(" ".join(command).replace(str(ROOT), "").encode())
-    digest.update(subprocess.run([TIDY, "--dump-config", str(path)], capture_output=True, check=True).stdout)
-    digest.update(str(path.relative_to(ROOT)).encode())
-    return digest.hexdigest()
+    return command[:command.index("-o")]
 
 
-def check(build, cache, path, entry):
-    """What clang-tidy has to say about one file; empty if it is clean."""
-    mark = fingerprint(path, entry)
-    if mark and (cache / mark).exists():
-        return ""
-    done = subprocess.run([TIDY, "--quiet", "-p", str(build), str(path)], capture_output=True, text=True, check=False)
-    if done.returncode == 0:
-        if mark:
-            (cache / mark).touch()
-        return ""
-    return done.stdout or done.stderr
+class Source:
+    """A file of ours, with all that clang-tidy's verdict on it depends on."""
+
+    def __init__(self, path, entry):
+        self.path = path
+        self.flags = compiler_flags(entry)
+        self.configuration = subprocess.run([TIDY, "--dump-config", str(path)], capture_output=True, check=True,
+                                            text=True).stdout
+        # -C: NOLINT comments are part of the verdict.
+        done = subprocess.run(self.flags + ["-c", str(path), "-E", "-C", "-P"], cwd=entry["directory"],
+                              capture_output=True, check=False)
+        self.mark = self.fingerprint(done.stdout) if done.returncode == 0 else None
+        text = path.read_text(encoding="utf-8").replace("BENCHMARK_MAIN(", "int main(")
+        self.names = {"".join(match.groups(default="")) for match in FILE_NAMES.finditer(text)}
+
+    def fingerprint(self, preprocessed):
+        digest = hashlib.sha256(preprocessed.replace(str(ROOT).encode(), b""))
+        command = self.flags + ["-c", str(self.path)]
+        digest.update(" ".join(command).replace(str(ROOT), "").encode())
+        digest.update(self.configuration.encode())
+        digest.update(str(self.path.relative_to(ROOT)).encode())
+        return digest.hexdigest()
+
+
+def grouped(sources):
+    """Lists of sources with the same configuration that may be one translation unit: nearly all of the time goes into
+    the headers, which a group reads once."""
+    groups = []
+    for source in sorted(sources, key=lambda source: source.path):
+        for group in groups:
+            if (len(group) < GROUP_SIZE and group[0].configuration == source.configuration
+                    and all(source.names.isdisjoint(other.names) for other in group)):
+                group.append(source)
+                break
+        else:
+            groups.append([source])
+    return groups
+
+
+def tidy(path, sources):
+    """What clang-tidy has to say about `path`, with the flags of all of these sources; empty if it is clean."""
+    flags = itertools.chain.from_iterable(source.flags[1:] for source in sources)
+    configuration = UNREADABLE_OPTION.sub("", sources[0].configuration)
+    done = subprocess.run([TIDY, "--quiet", f"--config={configuration}", str(path), "--", *flags],
+                          capture_output=True, text=True, check=False)
+    return (done.stdout or done.stderr) if done.returncode != 0 else ""
+
+
+def check_group(cache, group):
+    """[(source, what clang-tidy has to say about it)] of those in a group that are not clean."""
+    with tempfile.NamedTemporaryFile("w", prefix=UNIT_PREFIX, suffix=".cc") as unit:
+        unit.write("".join(f'#include "{source.path}"  // NOLINT(bugprone-suspicious-include)\n' for source in group))
+        unit.flush()
+        findings = tidy(unit.name if len(group) > 1 else group[0].path, group)
+    if findings and len(group) > 1:
+        # It may only be that names of two files clash.
+        half = len(group) // 2
+        return check_group(cache, group[:half]) + check_group(cache, group[half:])
+    for source in group:
+        if source.mark and not findings:
+            (cache / source.mark).touch()
+    return [(group[0], findings)] if findings else []
 
 
 def main():
@@ -80,11 +133,12 @@ def main():
     cache = cache_folder()
     dirty = 0
     with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
-        results = {pool.submit(check, build, cache, path, entry): path for path, entry in entries.items()}
-        for future in concurrent.futures.as_completed(results):
-            if future.result():
+        sources = pool.map(lambda item: Source(*item), entries.items())
+        groups = grouped(source for source in sources if not source.mark or not (cache / source.mark).exists())
+        for done in concurrent.futures.as_completed([pool.submit(check_group, cache, group) for group in groups]):
+            for source, findings in done.result():
                 dirty += 1
-                print(f"-- {results[future].relative_to(ROOT)}\n{future.result()}", flush=True)
+                print(f"-- {source.path.relative_to(ROOT)}\n{findings}", flush=True)
     print(f"{len(entries)} files, {dirty} with findings")
     sys.exit(dirty > 0)
 

@@ -43,6 +43,7 @@ ABSOLUTE_PATH = re.compile(r"(?<![\w./:*$}>)\]\"<-])/([a-z]+)/[a-z]")
 KERNEL_BODY = re.compile(r"__global__|__device__[^;{}]*shared_memory")
 BLOCK_OPENS = re.compile(r"\)[^;{}()]*\{$")
 CONTROL = re.compile(r"\s*(\} )?(if|else|for|while|switch|do|catch)\b")
+LINK = re.compile(r"\]\(([^)#:]*)(?:#([\w-]+))?\)")
 LITERALS = re.compile(r'"(\\.|[^"\\])*"|\'(\\.|[^\'\\])\'|//.*')
 
 
@@ -137,6 +138,20 @@ def check_registered(tree, path):
         tree.report(path, 1, "not named in a CMakeLists.txt: nothing builds it")
 
 
+def anchors(text):
+    """What a link into a page can name, as code hosts derive it from the headings."""
+    headings = [line.lstrip("#").strip().lower() for line in text.splitlines() if line.startswith("#")]
+    return {re.sub(r"[^\w -]", "", heading).replace(" ", "-") for heading in headings}
+
+
+def check_links(tree, path, lines):
+    for number, line in enumerate(lines, 1):
+        for file, anchor in LINK.findall(line):
+            target = ROOT / path.parent / file if file else ROOT / path
+            if not target.exists() or (anchor and anchor not in anchors(target.read_text(encoding="utf-8"))):
+                tree.report(path, number, f"a link that leads nowhere: {file}#{anchor}")
+
+
 def check_root(tree):
     for entry in sorted({path.parts[0] for path in tree.paths}):
         if entry not in ROOT_ENTRIES and not entry.startswith("."):
@@ -154,6 +169,8 @@ def main():
         if text and not text.endswith("\n"):
             tree.report(path, len(lines), "no newline at the end")
         check_lines(tree, path, lines)
+        if path.suffix == ".md":
+            check_links(tree, path, lines)
         if path.suffix in CODE:
             check_length(tree, path, lines)
         if path.suffix in CPP:
