@@ -90,7 +90,7 @@ void Admission::LeaveQueue(const RequestTerms& terms, ConnectionShare& share) {
 
 void Admission::NoteComputed(int64_t now_ns) {
   const MutexLock lock(mutex_);
-  backlog_.Computed(unfinished_, now_ns);
+  backlog_.Computed(now_ns);
 }
 
 void Admission::LeaveService() { metrics_.AddRequestsInFlight(-1); }

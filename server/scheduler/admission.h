@@ -48,7 +48,7 @@ class Admission {
   Entry Enter(const RequestTerms& terms, double time_per_request_ns, int64_t now_ns);
   // Gives the place back.
   void LeaveQueue(const RequestTerms& terms, ConnectionShare& share);
-  // Its request has been computed, at `now_ns`.
+  // What a lane took has been computed, at `now_ns`; before any of it Ends.
   void NoteComputed(int64_t now_ns);
   // Its request has been answered, or is about to be.
   void LeaveService();

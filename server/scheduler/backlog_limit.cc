@@ -19,7 +19,6 @@ bool BacklogLimit::Admits(Priority priority, int64_t unfinished, double time_per
   if (fixed_ns_ == 0) {
     const double backlog_ns = static_cast<double>(unfinished) * time_per_request_ns;
     const bool overload = unfinished >= kOverloadRequests && backlog_ns > static_cast<double>(kOverloadNs);
-    if (overload) refused_ns_ = now_ns;
     overloaded_ = overload || (overloaded_ && now_ns - refused_ns_ < kCalmNs);
     if (!overloaded_) return true;
   }
@@ -40,8 +39,8 @@ void BacklogLimit::Joined(int64_t unfinished, int64_t now_ns) {
   alone_since_ns_ = unfinished == 0 ? std::optional(now_ns) : std::nullopt;
 }
 
-void BacklogLimit::Computed(int64_t unfinished, int64_t now_ns) {
-  if (unfinished != 1 || !alone_since_ns_.has_value()) return;
+void BacklogLimit::Computed(int64_t now_ns) {
+  if (!alone_since_ns_.has_value()) return;
   const auto took_ns = static_cast<double>(now_ns - *alone_since_ns_);
   lonely_ns_ = lonely_ns_ == 0 ? took_ns : lonely_ns_ + (took_ns - lonely_ns_) * kNewShare;
 }

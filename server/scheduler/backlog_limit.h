@@ -35,8 +35,8 @@ class BacklogLimit {
   bool Admits(Priority priority, int64_t unfinished, double time_per_request_ns, int64_t now_ns);
   // It has joined them.
   void Joined(int64_t unfinished, int64_t now_ns);
-  // One of `unfinished` has been computed.
-  void Computed(int64_t unfinished, int64_t now_ns);
+  // One or more have been computed.
+  void Computed(int64_t now_ns);
 
  private:
   bool Fits(Priority priority, int64_t unfinished, double time_per_request_ns) const;

@@ -50,7 +50,7 @@ TEST_P(CopyHelpersTest, CopiesEverything) {
   for (const size_t size_bytes :
        {size_t{0}, size_t{1000}, kLeastBytesToShare - 1, kLeastBytesToShare, size_t{3} << 20}) {
     Copy copy(size_bytes, /*seed=*/1);
-    for (int i = 0; i < 20; ++i) {
+    for (int i = 0; i < 5; ++i) {
       copy.Run(helpers_);
       ASSERT_TRUE(copy.IsRight()) << size_bytes;
     }
@@ -62,7 +62,7 @@ TEST_P(CopyHelpersTest, ForSeveralAtOnce) {
   for (uint32_t seed = 0; seed < 4; ++seed) {
     threads.emplace_back([this, seed] {
       Copy copy(kLeastBytesToShare + seed, seed);
-      for (int i = 0; i < 50; ++i) {
+      for (int i = 0; i < 15; ++i) {
         copy.Run(helpers_);
         ASSERT_TRUE(copy.IsRight());
       }

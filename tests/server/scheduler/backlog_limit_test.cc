@@ -20,7 +20,7 @@ class BacklogLimitTest : public testing::Test {
   void Alone(BacklogLimit& limit, int64_t took_ns) {
     limit.Joined(0, now_ns_);
     now_ns_ += took_ns;
-    limit.Computed(1, now_ns_);
+    limit.Computed(now_ns_);
   }
   bool Admits(BacklogLimit& limit, int64_t unfinished, Priority priority = Priority::kNormal) const {
     return limit.Admits(priority, unfinished, kRequestNs, now_ns_);
@@ -71,6 +71,15 @@ TEST_F(BacklogLimitTest, ALaneNeverWaitsForWork) {
   }
 }
 
+TEST_F(BacklogLimitTest, SomeMillisecondsAreNeverTooMuch) {
+  BacklogLimit limit = Adaptive();
+  Alone(limit, BacklogLimit::kLeastNs / 20);
+  Overload(limit);
+  const double short_ns = static_cast<double>(BacklogLimit::kLeastNs) / 20;
+  EXPECT_TRUE(limit.Admits(Priority::kHigh, 19, short_ns, now_ns_));
+  EXPECT_FALSE(limit.Admits(Priority::kHigh, 20, short_ns, now_ns_));
+}
+
 TEST_F(BacklogLimitTest, OverloadEndsWhenNobodyWasRefusedForASecond) {
   BacklogLimit limit = Adaptive();
   Alone(limit, 10 * kMs);
@@ -89,8 +98,8 @@ TEST_F(BacklogLimitTest, OnlyARequestThatWasAloneAllTheTimeIsLonely) {
   limit.Joined(0, now_ns_);
   limit.Joined(1, now_ns_);
   now_ns_ += 1000 * kMs;
-  limit.Computed(2, now_ns_);
-  limit.Computed(1, now_ns_);
+  limit.Computed(now_ns_);
+  limit.Computed(now_ns_);
   Overload(limit);
   EXPECT_EQ(Depth(limit), 9);
 }
