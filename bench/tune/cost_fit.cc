@@ -38,12 +38,15 @@ constexpr Constant kConstants[] = {
 static_assert(sizeof(TileCost) == std::size(kConstants) * sizeof(double));
 
 // How much of a head_dim's loss its errors are, next to what its choices cost.
-constexpr double kErrorWeight = 1.0;
+constexpr double kErrorWeight = 0.3;
 // Plans are told apart that are predicted to differ by this much (of a logarithm).
-constexpr double kTemperature = 0.04;
+constexpr double kTemperature = 0.03;
 constexpr double kMostRatio = 3.0;
 // One timing that is quite wrong should not bend the rest.
 constexpr double kMostError = 1.5;
+
+// A CTA alone has a step done no sooner than a multiprocessor full of them, and a few of them fill it.
+constexpr double kMostOverlap = 4.0;
 
 // Distributions of the standard library differ between implementations; these do not.
 class Random {
@@ -64,11 +67,12 @@ TileCost Moved(const TileCost& from, double rate, double scale, Random& random) 
     double& value = to.*constant.of;
     value = std::clamp(value * std::exp(scale * random.Normal()), constant.least, constant.most);
   }
+  to.step = std::clamp(to.step, to.latency / kMostOverlap, to.latency);
   return to;
 }
 
 double Weight(const Observation& plan) {
-  constexpr double kFalloff = 2.5;
+  constexpr double kFalloff = 1.5;
   return std::pow(plan.best_us / plan.us, kFalloff);
 }
 

@@ -76,7 +76,7 @@ absl::StatusOr<double> PlanTimer::TimePlan(const AttentionProblem& problem, cons
                                            double best_us) {
   // What is chosen must be known well; what is not, only to be slow.
   constexpr double kSlow = 3.0;
-  constexpr double kLaunchUs = 20.0;
+  constexpr double kLaunchUs = 100.0;
   constexpr double kReplayUs = 400.0;
   constexpr size_t kMostCalls = 20;
   constexpr int kTimings = 11;

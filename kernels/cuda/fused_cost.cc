@@ -9,6 +9,8 @@ namespace {
 
 // What an H100's memory delivers. Slower memory only makes plans differ less.
 constexpr double kMemoryBytesPerUs = 2.9e6;
+// At which shares of split tiles are written and read again, all together.
+constexpr double kShareBytesPerUs = 7e6;
 
 // By head_dim and kind.
 constexpr TileCost kCosts[std::size(kNativeHeadDims)][kTileKinds] = {
@@ -106,7 +108,9 @@ double PredictUs(const TileCost& of, const TileConfig& tile, const TileSample& s
   }
   if (load.shares > 1.0) {
     constexpr double kElements = 8192.0;
-    us += cost.merge + cost.merge_share * load.shares * tile.Rows() * tile.head_dim / kElements;
+    const double elements = tile.Rows() * tile.head_dim;
+    us += cost.merge + cost.merge_share * load.shares * elements / kElements +
+          2.0 * sizeof(float) * load.ctas * elements / kShareBytesPerUs;
   }
   return us;
 }

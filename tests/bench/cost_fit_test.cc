@@ -31,7 +31,7 @@ CostTable Truth() {
 FitOptions Quick() {
   FitOptions options;
   options.starts = 2;
-  options.steps = 1500;
+  options.steps = 3000;
   return options;
 }
 

@@ -80,7 +80,7 @@ TEST(PlanSpaceTest, AClassOfOneProblemGetsAShorterOneIfItIsInTheClass) {
   EXPECT_THAT(classes[0].problems, SizeIs(2));
 }
 
-TEST(PlanSpaceTest, PredictedPointsPlanDifferentlyAndTheFirstAsTheModelWould) {
+TEST(PlanSpaceTest, PredictedPointsPlanDifferentlyAndTheFirstAsTheModelDoes) {
   for (const ProblemClass& of : GroupByClass(Shapes("mission slice decode 1,8,640,64,kv_len=5000"), kL4)) {
     const std::vector<Point> points = PredictedPoints(of, kL4, 10);
     ASSERT_FALSE(points.empty());
@@ -92,7 +92,11 @@ TEST(PlanSpaceTest, PredictedPointsPlanDifferentlyAndTheFirstAsTheModelWould) {
     }
     if (of.problems.size() > 1) continue;
     EXPECT_EQ(keys.size(), points.size());
-    EXPECT_EQ(ChoiceOf(points.front()).kind, cuda::PlanFused(of.problems.front(), kL4, cuda::FusedTuning()).kind);
+    const cuda::FusedPlan first = cuda::PlanFusedAs(of.problems.front(), kL4, ChoiceOf(points.front()));
+    const cuda::FusedPlan model = cuda::PlanFused(of.problems.front(), kL4, cuda::FusedTuning());
+    // The space has every kind unsplit, and other numbers of splits than the model looks at.
+    EXPECT_TRUE(first == model || first.splits > 1 || model.splits > 1)
+        << ToString(first) << " and " << ToString(model);
   }
 }
 
