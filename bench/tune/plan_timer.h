@@ -35,11 +35,11 @@ class PlanTimer {
   absl::StatusOr<std::vector<PlanTiming>> Time(const Shape& shape);
 
  private:
-  PlanTimer(std::string device_name, const cuda::DeviceLimits& limits, std::optional<DeviceSlice> slice,
+  PlanTimer(std::string device_name, const cuda::DeviceLimits& limits, const std::optional<DeviceSlice>& slice,
             cuda::DeviceMemory memory, cuda::Stream stream)
       : device_name_(std::move(device_name)),
         limits_(limits),
-        slice_(std::move(slice)),
+        slice_(slice),
         memory_(std::move(memory)),
         stream_(std::move(stream)) {}
 

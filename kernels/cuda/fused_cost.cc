@@ -93,15 +93,16 @@ const TileCost& FittedCost(int head_dim, TileKind kind) {
   return kCosts[native - std::begin(kNativeHeadDims)][static_cast<int>(kind)];
 }
 
-double PredictUs(const TileCost& of, const TileConfig& tile, const TileSample& sample, int64_t splits,
+double PredictUs(const TileCost& cost, const TileConfig& tile, const TileSample& sample, int64_t splits,
                  int64_t keys_per_split, const CostModelDevice& device) {
-  TileCost cost = of;
-  cost.step *= sample.capped ? of.capped : 1.0;
-  cost.latency *= sample.capped ? of.capped : 1.0;
-  const Load load = LoadOf(tile, cost, sample, splits, keys_per_split);
+  TileCost scaled = cost;
+  scaled.step *= sample.capped ? cost.capped : 1.0;
+  scaled.latency *= sample.capped ? cost.capped : 1.0;
+  const Load load = LoadOf(tile, scaled, sample, splits, keys_per_split);
   const auto sms = static_cast<double>(device.multiprocessors);
   const auto resident = static_cast<double>(device.resident_ctas);
-  double us = load.ctas <= sms * resident ? OneWaveUs(cost, load, sms, resident) : WavesUs(cost, load, sms, resident);
+  double us =
+      load.ctas <= sms * resident ? OneWaveUs(scaled, load, sms, resident) : WavesUs(scaled, load, sms, resident);
   if (sample.bytes > static_cast<double>(device.l2_bytes)) {
     const double memory_us = sample.bytes / kMemoryBytesPerUs;
     us = cost.cta + std::sqrt((us - cost.cta) * (us - cost.cta) + memory_us * memory_us);
