@@ -48,7 +48,7 @@ constexpr TileConfig FusedTile(int head_dim, TileKind kind) {
         case 96:  return {96,  16,  2, 4,  16,  4,  1};
         case 128: return {128, 16,  2, 4,  16,  4,  1};
         case 192: return {192, 16,  2, 4,  16,  3,  1};
-        default:  return {256, 16,  2, 2,  16,  4,  2,  3};
+        default:  return {256, 16,  2, 2,  16,  4,  2,  4};
       }
     case TileKind::kNarrow:
       switch (head_dim) {
