@@ -7,7 +7,7 @@ root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 source "$root/deploy/machine.sh"
 
 # What a bundle may take, so that it can be carried to a machine quickly.
-readonly max_bundle_mib=80
+readonly max_bundle_mib=120
 
 usage() {
   cat <<TEXT
