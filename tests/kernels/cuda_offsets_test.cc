@@ -10,6 +10,8 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
 #include "kernels/attention.h"
 #include "kernels/backends.h"
 #include "kernels/cuda/kernel_table.h"
@@ -105,9 +107,24 @@ std::vector<std::string> KernelNames() {
   return names;
 }
 
+absl::string_view Name(Far far) {
+  switch (far) {
+    case Far::kBatch:
+      return "Batch";
+    case Far::kHead:
+      return "Head";
+    case Far::kRow:
+      return "Row";
+  }
+  return "";
+}
+
 INSTANTIATE_TEST_SUITE_P(Kernels, CudaOffsetsTest,
                          ::testing::Combine(::testing::ValuesIn(KernelNames()),
-                                            ::testing::Values(Far::kBatch, Far::kHead, Far::kRow)));
+                                            ::testing::Values(Far::kBatch, Far::kHead, Far::kRow)),
+                         [](const auto& test) {
+                           return absl::StrCat(std::get<0>(test.param), "Far", Name(std::get<1>(test.param)));
+                         });
 
 }  // namespace
 }  // namespace flashcore::testing

@@ -17,14 +17,15 @@ import prometheus
 
 # What may be in no stage.
 MOST_UNACCOUNTED = 0.05
-LOAD_SECONDS = 120
+# Of a load, on a machine that is slow, busy and under a sanitizer.
+LOAD_SECONDS = 600
 STAGE_SUM = re.compile(r'^flashcore_stage_duration_seconds_sum\{stage="(\w+)"\} (\S+)$', re.MULTILINE)
 TOTAL_SUM = re.compile(r'^flashcore_request_duration_seconds_sum\{method="Attend(?:Stream)?"\} (\S+)$', re.MULTILINE)
 TOTAL_COUNT = re.compile(r'^flashcore_request_duration_seconds_count\{method="Attend(?:Stream)?"\} (\S+)$', re.MULTILINE)
 
 # By B,H,S,D: nothing but overhead, the usual, and tensors of megabytes.
-MIXES = {"small": "1,1,8,32 fp16", "mission": "1,8,512,64 fp16", "large": "1,8,1024,128 fp16"}
-REQUESTS = {"small": 3000, "mission": 60, "large": 16}
+MIXES = {"small": "1,1,8,32 fp16", "mission": "1,8,512,64 fp16", "large": "1,8,512,128 fp16"}
+REQUESTS = {"small": 3000, "mission": 32, "large": 16}
 
 
 class Sums:
@@ -49,7 +50,7 @@ class StagesTest(unittest.TestCase):
         program = pathlib.Path(self.arguments.server).with_name("flashcore_load")
         subprocess.run([program, f"--target={server.address}", f"--mix={MIXES[size]}", f"--mode={mode}",
                         f"--requests={REQUESTS[size]}", f"--concurrency={concurrency}", "--warmup=0s", "--allow_invalid",
-                        f"--seed={self.arguments.seed}"],
+                        f"--seed={self.arguments.seed}", f"--timeout={LOAD_SECONDS}s", f"--give_up_after={LOAD_SECONDS}s"],
                        check=True, capture_output=True, text=True, timeout=LOAD_SECONDS)
 
     def sums(self, server):
