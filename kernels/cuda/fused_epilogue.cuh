@@ -317,10 +317,10 @@ __device__ bool WriteRows(const FusedProblem& problem, const FusedWork& work, in
 
 // Hands this CTA's share of a split tile in. True in the last CTA of the tile to arrive: every share is visible to it.
 __device__ inline bool ArriveLast(const FusedProblem& problem, const FusedWork& work) {
-  __shared__ bool last;
   __threadfence();
   // This CTA's share is written and visible to the device.
   __syncthreads();
+  bool last = false;
   if (threadIdx.x == 0) {
     uint32_t& arrivals = problem.arrivals[work.unit_tile];
     last = atomicAdd(&arrivals, 1U) + 1U == static_cast<uint32_t>(work.splits);
@@ -328,9 +328,8 @@ __device__ inline bool ArriveLast(const FusedProblem& problem, const FusedWork& 
     if (last) arrivals = 0;
     __threadfence();
   }
-  // `last` is written.
-  __syncthreads();
-  return last;
+  // From the first thread to all, without shared memory: some configurations fill it to the last byte.
+  return __syncthreads_or(last) != 0;
 }
 
 // Exchanges this CTA's share for the whole tile's sums, in place. False unless this CTA is the tile's last.
