@@ -6,7 +6,7 @@
 
 overload  ten times the peak rate, open loop: what is answered, how late, and what memory it takes. All bounds are
           at their defaults. On a GPU the scalar kernel computes: with the fast ones the network is full long before the
-          GPU has anything to refuse.
+          GPU has anything to refuse. On CPUs, which clients and server share, it is much to compute for its bytes.
 shapes    fifty shapes at once, every answer checked
 drain     SIGTERM under full load, again and again: the client has as many answers as the server says it gave. What the
           server has not yet received in full when it ends is CANCELLED, not accepted.
@@ -33,8 +33,9 @@ START_S = 60
 QUARTERS = 4
 MIB = 1 << 20
 SMALL_SERVER = ["--max_message_bytes=8388608", "--max_batch_bytes=67108864", "--staging_bytes=268435456"]
-# Much to compute for its bytes: flags of the server, and the mix.
-DENSE = {"cuda": (["--kernel=scalar"], "1,1,8192,8"), "cpu": ([], "1,1,2048,8")}
+# Much to compute for its bytes: flags of the server, the mix, and how long it takes until the first moment of an overload,
+# in which everything gets in, has passed.
+DENSE = {"cuda": (["--kernel=scalar"], "1,1,8192,8", "1s"), "cpu": ([], "1,1,16384,8", "8s")}
 MISSION = {"cuda": "1,8,512,64", "cpu": "1,2,128,64"}
 ANSWERED = 'flashcore_requests_total{code="OK",method="Attend"}'
 GAUGES = ("flashcore_requests_in_flight", "flashcore_queue_length", "flashcore_lanes_busy", "flashcore_in_flight_bytes")
@@ -107,7 +108,7 @@ def failures(report):
 
 
 def overload(args, work):
-    flags, mix = DENSE[args.backend]
+    flags, mix, onset = DENSE[args.backend]
     seconds = [f"--duration={args.seconds}s", "--warmup=500ms"]
     with Server(args, work, flags) as server:
         alone = load(args, work, server.target, mix, [*seconds, "--concurrency=1"])["latency_ms"]["p99"]
@@ -115,7 +116,7 @@ def overload(args, work):
     with Server(args, work, flags) as server:
         before_mib = server.resident_mib()
         report = load(args, work, server.target, mix,
-                      [f"--duration={2 * args.seconds}s", "--warmup=1s", f"--rate={10 * peak:.0f}", "--channels=8"])
+                      [f"--duration={2 * args.seconds}s", f"--warmup={onset}", f"--rate={10 * peak:.0f}", "--channels=8"])
         grown_mib = server.resident_mib() - before_mib
         left = max(server.metric(gauge) for gauge in GAUGES)
     goodput = report["requests_per_s"] / peak

@@ -41,7 +41,8 @@ flashcore_share_ccache() {
 }
 
 # flashcore_lock FOLDER: waits until no other script of ours builds there, and keeps the others out until
-# flashcore_unlock or the end of the script.
+# flashcore_unlock or the end of the script and of all that it started: in a subshell, flashcore_unlock lets go of the
+# lock for what runs there alone.
 flashcore_lock() {
   mkdir -p "$1"
   exec {flashcore_lock_fd}>"$1/.lock"

@@ -10,6 +10,12 @@ namespace {
 // How much of a mean a new value is.
 constexpr double kNewShare = 1.0 / 8;
 
+// Whether so many requests, which take so long, are more than callers who wait for their answers would send.
+bool IsOverload(int64_t requests, double backlog_ns) {
+  return (requests >= BacklogLimit::kOverloadRequests && backlog_ns > BacklogLimit::kOverloadNs) ||
+         (requests >= BacklogLimit::kLongOverloadRequests && backlog_ns > BacklogLimit::kLongOverloadNs);
+}
+
 }  // namespace
 
 BacklogLimit::BacklogLimit(int64_t fixed_ns, int64_t lanes)
@@ -17,9 +23,8 @@ BacklogLimit::BacklogLimit(int64_t fixed_ns, int64_t lanes)
 
 bool BacklogLimit::Admits(Priority priority, int64_t unfinished, double time_per_request_ns, int64_t now_ns) {
   if (fixed_ns_ == 0) {
-    const double backlog_ns = static_cast<double>(unfinished) * time_per_request_ns;
-    const bool overload = unfinished >= kOverloadRequests && backlog_ns > static_cast<double>(kOverloadNs);
-    overloaded_ = overload || (overloaded_ && now_ns - refused_ns_ < kCalmNs);
+    overloaded_ = IsOverload(unfinished, static_cast<double>(unfinished) * time_per_request_ns) ||
+                  (overloaded_ && now_ns - refused_ns_ < kCalmNs);
     if (!overloaded_) return true;
   }
   if (Fits(priority, unfinished, time_per_request_ns)) return true;

@@ -2,9 +2,10 @@
 // one.
 //
 // Callers that wait for their answers are no overload, however many they are: their requests get no more. So everything
-// gets in until the backlog is long and many requests besides. Then more come than go: the server is overloaded, and
-// from then on holds only what it answers within some twice the time that it takes for a lonely request. That keeps its
-// lanes busy, and what gets in is answered soon. It is over when nobody had to be turned away for a second.
+// gets in until the backlog is long and many requests besides: the longer, the fewer will do. Then more come than go:
+// the server is overloaded, and from then on holds only what it answers within some twice the time that it takes for a
+// lonely request. That keeps its lanes busy, and what gets in is answered soon. It is over when nobody had to be turned
+// away for a second.
 //
 // A fixed limit holds at all times instead. Not thread-safe.
 #ifndef FLASHCORE_SERVER_SCHEDULER_BACKLOG_LIMIT_H_
@@ -19,9 +20,11 @@ namespace flashcore {
 
 class BacklogLimit {
  public:
-  // A backlog of so many requests, and longer than this, is an overload.
+  // A backlog of so many requests, and longer than this, is an overload; so are fewer that take much longer.
   static constexpr int64_t kOverloadRequests = 128;
   static constexpr int64_t kOverloadNs = 100'000'000;
+  static constexpr int64_t kLongOverloadRequests = 32;
+  static constexpr int64_t kLongOverloadNs = 1'000'000'000;
   // What may then wait: by the time of a lonely request, and at least.
   static constexpr int64_t kLonelyRequests = 2;
   static constexpr int64_t kLeastNs = 2'000'000;

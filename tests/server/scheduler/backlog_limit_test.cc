@@ -10,7 +10,7 @@ namespace {
 constexpr int64_t kMs = 1'000'000;
 constexpr int64_t kPlaces = 1024;
 constexpr int64_t kMany = BacklogLimit::kOverloadRequests;
-constexpr double kRequestNs = 10.0 * kMs;
+constexpr double kRequestNs = 5.0 * kMs;
 
 class BacklogLimitTest : public testing::Test {
  protected:
@@ -48,6 +48,17 @@ TEST_F(BacklogLimitTest, ManyShortRequestsAreNoOverload) {
   EXPECT_TRUE(limit.Admits(Priority::kNormal, kPlaces - 1, short_ns, now_ns_));
 }
 
+TEST_F(BacklogLimitTest, FewRequestsAreAnOverloadOnceTheyTakeVeryLong) {
+  constexpr int64_t kFew = BacklogLimit::kLongOverloadRequests;
+  const double just_long_ns = static_cast<double>(BacklogLimit::kLongOverloadNs) / kFew;
+  for (const double request_ns : {0.9 * just_long_ns, 1.1 * just_long_ns}) {
+    BacklogLimit limit = Adaptive();
+    Alone(limit, static_cast<int64_t>(request_ns));
+    EXPECT_TRUE(limit.Admits(Priority::kNormal, kFew - 1, 10 * request_ns, now_ns_)) << "callers that wait";
+    EXPECT_EQ(limit.Admits(Priority::kNormal, kFew, request_ns, now_ns_), request_ns < just_long_ns);
+  }
+}
+
 TEST_F(BacklogLimitTest, NothingIsRefusedBeforeAnythingIsMeasured) {
   BacklogLimit limit = Adaptive();
   EXPECT_TRUE(limit.Admits(Priority::kNormal, kPlaces, /*time_per_request_ns=*/0, now_ns_));
@@ -55,9 +66,9 @@ TEST_F(BacklogLimitTest, NothingIsRefusedBeforeAnythingIsMeasured) {
 
 TEST_F(BacklogLimitTest, AnOverloadedServerHoldsTwiceTheTimeOfALonelyRequest) {
   BacklogLimit limit = Adaptive();
-  Alone(limit, 50 * kMs);
+  Alone(limit, 25 * kMs);
   Overload(limit);
-  EXPECT_EQ(Depth(limit), 9) << "of 10 ms each, in 100 ms less what is kept for high priorities";
+  EXPECT_EQ(Depth(limit), 9) << "of 5 ms each, in 50 ms less what is kept for high priorities";
   EXPECT_EQ(Depth(limit, Priority::kHigh), 10);
   EXPECT_EQ(Depth(limit, Priority::kLow), 5);
 }
@@ -94,7 +105,7 @@ TEST_F(BacklogLimitTest, OverloadEndsWhenNobodyWasRefusedForASecond) {
 
 TEST_F(BacklogLimitTest, OnlyARequestThatWasAloneAllTheTimeIsLonely) {
   BacklogLimit limit = Adaptive();
-  Alone(limit, 50 * kMs);
+  Alone(limit, 25 * kMs);
   limit.Joined(0, now_ns_);
   limit.Joined(1, now_ns_);
   now_ns_ += 1000 * kMs;
@@ -106,14 +117,14 @@ TEST_F(BacklogLimitTest, OnlyARequestThatWasAloneAllTheTimeIsLonely) {
 
 TEST_F(BacklogLimitTest, TheTimeOfALonelyRequestFollowsWhatComes) {
   BacklogLimit limit = Adaptive();
-  Alone(limit, 50 * kMs);
-  for (int i = 0; i < 64; ++i) Alone(limit, 25 * kMs);
+  Alone(limit, 25 * kMs);
+  for (int i = 0; i < 64; ++i) Alone(limit, 25 * kMs / 2);
   Overload(limit);
   EXPECT_EQ(Depth(limit), 4);
 }
 
 TEST_F(BacklogLimitTest, AFixedLimitHoldsAtAllTimes) {
-  BacklogLimit limit(/*fixed_ns=*/100 * kMs, /*lanes=*/1);
+  BacklogLimit limit(/*fixed_ns=*/50 * kMs, /*lanes=*/1);
   EXPECT_EQ(Depth(limit), 9);
   EXPECT_EQ(Depth(limit, Priority::kHigh), 10);
   BacklogLimit narrow(/*fixed_ns=*/1, /*lanes=*/3);
