@@ -17,6 +17,7 @@ Ends with a table; exit status 0 if every line of it is good.
 
 import argparse
 import concurrent.futures
+import datetime
 import json
 import pathlib
 import random
@@ -156,8 +157,13 @@ def shapes(args, work):
     yield batch > 1, "mean batch size of the mix", f"{batch:.1f} requests at {report['requests_per_s']:.0f}/s"
 
 
+def logged_at(log, message):
+    """When the server said so, in seconds since the epoch."""
+    return datetime.datetime.fromisoformat(re.search(rf"ts=(\S+)Z .*msg={message}", log)[1]).timestamp()
+
+
 def drain_once(args, work, seed):
-    """What was wrong, if anything, and how long the drain took."""
+    """What was wrong, if anything; how long the drain took; and how much of that until it said that it has stopped."""
     with Server(args, work, SMALL_SERVER) as server:
         client, path = start_load(args, work, server.target, MISSION[args.backend],
                                   ["--duration=60s", "--warmup=0s", "--concurrency=32", "--channels=8",
@@ -169,7 +175,8 @@ def drain_once(args, work, seed):
         client.wait()
         report = json.loads(path.read_text())
         # The client asks the server once what it is.
-        answered = int(re.search(r"msg=stopped .*answered=(\d+)", server.log())[1]) - 1
+        log = server.log()
+        answered = int(re.search(r"msg=stopped .*answered=(\d+)", log)[1]) - 1
     problems = []
     if status != 0:
         problems.append(f"exit status {status}")
@@ -177,17 +184,18 @@ def drain_once(args, work, seed):
         problems.append(f"{answered} answers given, {report['answered']} received")
     if set(failures(report)) - {"UNAVAILABLE", "CANCELLED"}:
         problems.append(str(failures(report)))
-    return problems, seconds
+    return problems, seconds, logged_at(log, "stopped") - logged_at(log, "draining")
 
 
 def drain(args, work):
     beside = 4 if args.backend == "cuda" else 1
     with concurrent.futures.ThreadPoolExecutor(beside) as pool:
         results = list(pool.map(lambda seed: drain_once(args, work, seed), range(args.drains)))
-    problems = [problem for found, _ in results for problem in found]
-    slowest = max(seconds for _, seconds in results)
+    problems = [problem for found, _, _ in results for problem in found]
+    slowest, until_stopped = max((seconds, until_stopped) for _, seconds, until_stopped in results)
     yield (not problems, f"SIGTERM under full load, {args.drains} times",
-           f"{'; '.join(problems) or 'no answer lost, exit status 0'}; the slowest took {slowest:.2f} s")
+           f"{'; '.join(problems) or 'no answer lost, exit status 0'}; the slowest took {slowest:.2f} s, "
+           f"{until_stopped:.2f} s until it said that it has stopped")
 
 
 def cancel(args, work):
