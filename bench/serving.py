@@ -36,7 +36,7 @@ MIB = 1 << 20
 SMALL_SERVER = ["--max_message_bytes=8388608", "--max_batch_bytes=67108864", "--staging_bytes=268435456"]
 # Much to compute for its bytes: flags of the server, the mix, and how long it takes until the first moment of an overload,
 # in which everything gets in, has passed.
-DENSE = {"cuda": (["--kernel=scalar"], "1,1,8192,8", "1s"), "cpu": ([], "1,1,16384,8", "8s")}
+DENSE = {"cuda": (["--kernel=scalar"], "1,1,8192,8", "1s"), "cpu": ([], "1,1,16384,8", "16s")}
 MISSION = {"cuda": "1,8,512,64", "cpu": "1,2,128,64"}
 ANSWERED = 'flashcore_requests_total{code="OK",method="Attend"}'
 GAUGES = ("flashcore_requests_in_flight", "flashcore_queue_length", "flashcore_lanes_busy", "flashcore_in_flight_bytes")

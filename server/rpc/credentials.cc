@@ -7,8 +7,10 @@
 #include <utility>
 #include <vector>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/strings/match.h"
 #include "absl/strings/string_view.h"
+#include "kernels/base/mutex.h"
 
 namespace flashcore {
 namespace {
@@ -45,8 +47,12 @@ class PortCredentials final : public grpc::ServerCredentials {
  private:
   // Which material gRPC was given last for this port.
   struct Handover {
-    const TlsStore* store = nullptr;
-    std::shared_ptr<const TlsMaterial> given;
+    explicit Handover(const TlsStore* tls) : store(tls) {}
+
+    const TlsStore* const store;
+    // gRPC asks for a port's material in one thread at a time, but promises it nowhere.
+    Mutex mutex;
+    std::shared_ptr<const TlsMaterial> given ABSL_GUARDED_BY(mutex);
   };
 
   static grpc_server_credentials* CreateTls(Handover& handover);
@@ -62,8 +68,7 @@ class PortCredentials final : public grpc::ServerCredentials {
 };
 
 PortCredentials::PortCredentials(const TlsStore* tls, const TokenStore* tokens)
-    : handover_{tls, nullptr},
-      credentials_(tls == nullptr ? grpc_insecure_server_credentials_create() : CreateTls(handover_)) {
+    : handover_(tls), credentials_(tls == nullptr ? grpc_insecure_server_credentials_create() : CreateTls(handover_)) {
   if (tokens == nullptr) return;
   grpc_server_credentials_set_auth_metadata_processor(
       credentials_, {.process = &CheckCall, .destroy = nullptr, .state = const_cast<TokenStore*>(tokens)});
@@ -78,10 +83,11 @@ grpc_server_credentials* PortCredentials::CreateTls(Handover& handover) {
       grpc_ssl_server_credentials_create_options_using_config_fetcher(request, &Fetch, &handover));
 }
 
-// gRPC's callback for each new connection, under a lock of its own for the port.
+// gRPC's callback for each new connection.
 grpc_ssl_certificate_config_reload_status PortCredentials::Fetch(void* handover,
                                                                  grpc_ssl_server_certificate_config** config) {
   auto& last = *static_cast<Handover*>(handover);
+  const MutexLock lock(last.mutex);
   std::shared_ptr<const TlsMaterial> current = last.store->Current();
   if (current == last.given) return GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_UNCHANGED;
   const grpc_ssl_pem_key_cert_pair pair = {current->private_key.c_str(), current->certificate_chain.c_str()};

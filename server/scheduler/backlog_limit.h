@@ -23,7 +23,7 @@ class BacklogLimit {
   // A backlog of so many requests, and longer than this, is an overload; so are fewer that take much longer.
   static constexpr int64_t kOverloadRequests = 128;
   static constexpr int64_t kOverloadNs = 100'000'000;
-  static constexpr int64_t kLongOverloadRequests = 32;
+  static constexpr int64_t kLongOverloadRequests = 80;
   static constexpr int64_t kLongOverloadNs = 1'000'000'000;
   // What may then wait: by the time of a lonely request, and at least.
   static constexpr int64_t kLonelyRequests = 2;
