@@ -110,6 +110,7 @@ def failures(report):
 
 def overload(args, work):
     flags, mix, onset = DENSE[args.backend]
+    mix = args.overload_mix or mix
     seconds = [f"--duration={args.seconds}s", "--warmup=500ms"]
     with Server(args, work, flags) as server:
         alone = load(args, work, server.target, mix, [*seconds, "--concurrency=1"])["latency_ms"]["p99"]
@@ -255,6 +256,7 @@ def parse_arguments():
     parser.add_argument("--backend", choices=sorted(DENSE), default="cuda")
     parser.add_argument("--parts", default=",".join(PARTS), help="of " + ", ".join(PARTS))
     parser.add_argument("--seconds", type=int, default=5, help="for each load of overload and shapes")
+    parser.add_argument("--overload_mix", metavar="MIX", help="of overload (default: what is much to compute)")
     parser.add_argument("--drains", type=int, default=20)
     parser.add_argument("--cancel_seconds", type=int, default=300)
     args = parser.parse_args()
