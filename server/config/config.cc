@@ -84,9 +84,9 @@ ABSL_FLAG(
     absl::Duration, max_backlog, absl::Nanoseconds(ServerOptions().scheduler.max_backlog_ns),
     "Longest that all admitted requests together may take to compute, at the measured rate, 0s to 1m; above it "
     "they are turned away with RESOURCE_EXHAUSTED, so that those that get in are answered within about this time. "
-    "Low priorities may fill half of it. 0s: no limit up to 128 requests or 100ms, or 80 requests or 1s; beyond both "
-    "of either the server is overloaded, and until it turns nobody away for a second it is twice the time of a request "
-    "that has the server to itself");
+    "Low priorities may fill half of it. 0s: no limit until 128 requests that take 100ms, or 80 that take 1s, are "
+    "under way; then the server is overloaded, and until it turns nobody away for a second it is twice the time of a "
+    "request that has the server to itself");
 ABSL_FLAG(absl::Duration, lane_poll, absl::Nanoseconds(ServerOptions().scheduler.lane_poll_ns),
           "How long a lane of a GPU looks out for the next request, and for the end of its batch, before it sleeps, 0s "
           "to 100ms: saves the two wake-ups, some 50us each, for up to two CPUs per GPU that do nothing else while "

@@ -7,7 +7,7 @@
 // What a device may get away with fails here:
 //
 //   cp.async         spoils its destination at once, and copies when its thread waits for the copy's group
-//   shared memory    holds NaN when a CTA starts
+//   shared memory    holds NaN when a CTA starts, as far as it is dynamic
 //   SetSchedule()    has the warps of a CTA, and the CTAs of a grid, go forward, backward, or in an order drawn by lot
 //
 // What cannot be right ends the process with a message: lanes at different collectives, a barrier that some thread
