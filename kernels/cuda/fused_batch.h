@@ -3,8 +3,13 @@
 //   unit     one head of K and V of one batch entry, with the `group` query heads that read it
 //   row      a unit's rows are its queries, packed: row r is query r / group of head (kv_head * group + r % group),
 //            so that a few queries of many heads fill a tile, and all rows of a tile share K and V
-//   tile     TileConfig::Rows() rows of a unit; as many as `splits` CTAs share one tile's keys
+//   tile     TileConfig::Rows() rows of a unit; as many as `splits` CTAs share one tile's keys, but for `whole_tiles`
+//            that come before all others and have a CTA each
 //   section  units whose K and V fit in L2 together; a section's tiles run longest first, then the next section's
+//
+//   CTA    0  1  2  ...  whole_tiles                      tile_order.h: from a CTA to its place
+//   tile   0  1  2  ...  |  w     w     w     w+1   ...
+//   split                |  0     1     2     0     ...
 #ifndef FLASHCORE_KERNELS_CUDA_FUSED_BATCH_H_
 #define FLASHCORE_KERNELS_CUDA_FUSED_BATCH_H_
 
@@ -35,8 +40,8 @@ struct FusedProblem {
   const void* v;
   void* o;
   float* lse;          // nullptr: not wanted.
-  float* partials;     // splits > 1: for each tile of each unit, each split's rows of O and sums.
-  uint32_t* arrivals;  // splits > 1: for each tile of each unit, 0 between launches.
+  float* partials;     // splits > 1: for each tile that is split, in order, each split's rows of O and sums.
+  uint32_t* arrivals;  // splits > 1: for each tile that is split, 0 between launches.
   FusedStrides q_strides;
   FusedStrides k_strides;
   FusedStrides v_strides;
@@ -54,6 +59,7 @@ struct FusedProblem {
   int32_t units_per_section;
   int32_t splits;
   int32_t keys_per_split;  // A multiple of TileConfig::Keys().
+  int32_t whole_tiles;     // Tiles that come first and are not split; splits == 1: none is, whatever this says.
   Divisor by_group;
   Divisor by_kv_heads;
   Divisor by_splits;

@@ -322,7 +322,7 @@ __device__ inline bool ArriveLast(const FusedProblem& problem, const FusedWork& 
   __syncthreads();
   bool last = false;
   if (threadIdx.x == 0) {
-    uint32_t& arrivals = problem.arrivals[work.unit_tile];
+    uint32_t& arrivals = problem.arrivals[work.split_tile];
     last = atomicAdd(&arrivals, 1U) + 1U == static_cast<uint32_t>(work.splits);
     // The next launch counts from 0 again.
     if (last) arrivals = 0;
@@ -337,7 +337,7 @@ template <TileConfig kConfig, int kRowBlocks, int kOwn>
 __device__ bool MergeSplits(const FusedProblem& problem, const FusedWork& work, int warp, int lane,
                             RowSums<kRowBlocks>& sums, float (&out)[kRowBlocks][kOwn][4]) {
   const auto image = [&](int split) {
-    const int64_t share = static_cast<int64_t>(work.unit_tile) * problem.splits + split;
+    const int64_t share = static_cast<int64_t>(work.split_tile) * problem.splits + split;
     return Image<kRowBlocks, kOwn>(
         problem.partials + share * kConfig.SplitShareFloats() + warp * kConfig.ImageFloats(kOwn), lane);
   };

@@ -6,6 +6,7 @@
 
 #include "kernels/cuda/batch_lookup.cuh"
 #include "kernels/cuda/fused_batch.h"
+#include "kernels/cuda/tile_order.h"
 
 namespace flashcore::cuda {
 
@@ -37,7 +38,7 @@ __device__ inline bool HasMask(const FusedProblem& problem) {
 struct FusedWork {
   int batch;
   int kv_head;
-  int unit_tile;  // Index of the tile among all of the problem's.
+  int split_tile;  // As in TilePlace.
   int split;
   int splits;     // That the tile has keys for; at least 1.
   int first_row;  // Of the unit.
@@ -51,32 +52,18 @@ struct FusedWork {
 // `cta` counts the problem's CTAs.
 template <int kRows>
 __device__ FusedWork FindWork(const FusedProblem& problem, int cta) {
-  const int ctas_per_unit = problem.tiles_per_unit * problem.splits;
-  int first_unit = 0;
-  int units = problem.units;
-  if (problem.units_per_section < problem.units) {
-    const int section = cta / (problem.units_per_section * ctas_per_unit);
-    first_unit = section * problem.units_per_section;
-    cta -= first_unit * ctas_per_unit;
-    units = min(problem.units - first_unit, problem.units_per_section);
-  }
-  // Splits of a tile are neighbours; then come the units; then the tiles, the last and longest one first.
-  const int across = Quotient(cta, problem.by_splits);
-  const int rank = units == problem.units ? Quotient(across, problem.by_units) : across / units;
-  const int unit = first_unit + across - rank * units;
-  const int tile = problem.tiles_per_unit - 1 - rank;
-
+  const TilePlace place = PlaceOfCta(problem, cta);
   FusedWork work;
-  work.batch = Quotient(unit, problem.by_kv_heads);
-  work.kv_head = unit - work.batch * problem.num_kv_heads;
-  work.unit_tile = unit * problem.tiles_per_unit + tile;
-  work.split = cta - across * problem.splits;
-  work.first_row = tile * kRows;
+  work.batch = Quotient(place.unit, problem.by_kv_heads);
+  work.kv_head = place.unit - work.batch * problem.num_kv_heads;
+  work.split_tile = place.split_tile;
+  work.split = place.split;
+  work.first_row = place.tile * kRows;
   const int last_row = min(work.first_row + kRows, problem.rows_per_unit) - 1;
   work.begin = VisibleKeys(problem, Quotient(work.first_row, problem.by_group)).begin;
   work.end = VisibleKeys(problem, Quotient(last_row, problem.by_group)).end;
   work.splits = 1;
-  if (problem.splits > 1) {
+  if (problem.splits > 1 && work.split_tile >= 0) {
     work.splits = max((work.end - work.begin + problem.keys_per_split - 1) / problem.keys_per_split, 1);
     work.begin += work.split * problem.keys_per_split;
     work.end = min(work.end, work.begin + problem.keys_per_split);
