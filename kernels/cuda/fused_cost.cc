@@ -24,7 +24,7 @@ double CeilDiv(int64_t dividend, int64_t divisor) {
   return static_cast<double>(quotient);
 }
 
-// What all CTAs of a launch do, and the longest of them.
+// What some CTAs of a launch do, and the longest of them.
 struct Load {
   double ctas = 0.0;
   double steps = 0.0;  // Masked ones weigh more.
@@ -35,18 +35,18 @@ struct Load {
   double MeanSteps() const { return steps / ctas; }
 };
 
-Load LoadOf(const TileConfig& tile, const TileCost& cost, const TileSample& sample, int64_t splits,
-            int64_t keys_per_split) {
+// Of `tiles` tiles like those of the sample.
+Load LoadOf(const TileConfig& tile, const TileCost& cost, const TileSample& sample, const KeyCut& cut, double tiles) {
   // Of one that has keys: a CTA without them only writes zeros.
   constexpr double kEmptyCta = 0.25;
   Load load;
-  const double split_steps = CeilDiv(keys_per_split, tile.Keys());
+  const double split_steps = CeilDiv(cut.keys_per_split, tile.Keys());
   for (int i = 0; i < sample.count; ++i) {
     const TileSample::Keys& keys = sample.tiles[static_cast<size_t>(i)];
     const double steps = CeilDiv(keys.seen, tile.Keys());
     const double masked = keys.masked == 0 ? 0.0 : std::min(CeilDiv(keys.masked, tile.Keys()) + 1.0, steps);
-    const double shares = splits > 1 ? std::max(CeilDiv(keys.seen, keys_per_split), 1.0) : 1.0;
-    const double longest = splits > 1 ? std::min(steps, split_steps) : steps;
+    const double shares = cut.splits > 1 ? std::max(CeilDiv(keys.seen, cut.keys_per_split), 1.0) : 1.0;
+    const double longest = cut.splits > 1 ? std::min(steps, split_steps) : steps;
     const double longest_masked = std::min(masked, longest);
     load.ctas += steps == 0.0 ? kEmptyCta : shares;
     load.steps += steps + cost.masked_step * masked;
@@ -57,8 +57,8 @@ Load LoadOf(const TileConfig& tile, const TileCost& cost, const TileSample& samp
       load.longest_latency = cost.latency * (longest + cost.masked_latency * longest_masked);
     }
   }
-  load.ctas *= sample.weight;
-  load.steps *= sample.weight;
+  load.ctas *= tiles / sample.count;
+  load.steps *= tiles / sample.count;
   return load;
 }
 
@@ -86,6 +86,12 @@ double WavesUs(const TileCost& cost, const Load& load, double sms, double reside
   return alike * in_waves + (1.0 - alike) * outlasted;
 }
 
+double ComputeUs(const TileCost& cost, const Load& load, const CostModelDevice& device) {
+  const auto sms = static_cast<double>(device.multiprocessors);
+  const auto resident = static_cast<double>(device.resident_ctas);
+  return load.ctas <= sms * resident ? OneWaveUs(cost, load, sms, resident) : WavesUs(cost, load, sms, resident);
+}
+
 }  // namespace
 
 const TileCost& FittedCost(int head_dim, TileKind kind) {
@@ -93,16 +99,15 @@ const TileCost& FittedCost(int head_dim, TileKind kind) {
   return kCosts[native - std::begin(kNativeHeadDims)][static_cast<int>(kind)];
 }
 
-double PredictUs(const TileCost& cost, const TileConfig& tile, const TileSample& sample, int64_t splits,
-                 int64_t keys_per_split, const CostModelDevice& device) {
+double PredictUs(const TileCost& cost, const TileConfig& tile, const TileSample& sample, const KeyCut& cut,
+                 const CostModelDevice& device) {
   TileCost scaled = cost;
   scaled.step *= sample.capped ? cost.capped : 1.0;
   scaled.latency *= sample.capped ? cost.capped : 1.0;
-  const Load load = LoadOf(tile, scaled, sample, splits, keys_per_split);
-  const auto sms = static_cast<double>(device.multiprocessors);
-  const auto resident = static_cast<double>(device.resident_ctas);
-  double us =
-      load.ctas <= sms * resident ? OneWaveUs(scaled, load, sms, resident) : WavesUs(scaled, load, sms, resident);
+  const auto whole_tiles = static_cast<double>(cut.whole_tiles);
+  const Load load = LoadOf(tile, scaled, sample, cut, sample.tiles_in_all - whole_tiles);
+  double us = ComputeUs(scaled, load, device);
+  if (cut.whole_tiles > 0) us += ComputeUs(scaled, LoadOf(tile, scaled, sample, KeyCut(), whole_tiles), device);
   if (sample.bytes > static_cast<double>(device.l2_bytes)) {
     const double memory_us = sample.bytes / kMemoryBytesPerUs;
     us = cost.cta + std::sqrt((us - cost.cta) * (us - cost.cta) + memory_us * memory_us);

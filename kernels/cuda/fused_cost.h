@@ -7,6 +7,7 @@
 //                                         CTAs that differ, the longest, which may outlast all others
 //   what L2 does not hold    --> the time to read it
 //   splits                   --> shares written and merged
+//   tiles left whole         --> waves of their own, before those of the shares
 #ifndef FLASHCORE_KERNELS_CUDA_FUSED_COST_H_
 #define FLASHCORE_KERNELS_CUDA_FUSED_COST_H_
 
@@ -26,9 +27,16 @@ struct TileSample {
   };
   std::array<Keys, kMax> tiles;
   int count = 0;
-  double weight = 0.0;  // Tiles that each of them stands for.
-  bool capped = false;  // A soft cap shapes the scores.
-  double bytes = 0.0;   // Of Q and O, and of the keys and values that are seen.
+  double tiles_in_all = 0.0;  // For which these stand.
+  bool capped = false;        // A soft cap shapes the scores.
+  double bytes = 0.0;         // Of Q and O, and of the keys and values that are seen.
+};
+
+// Whose keys are shared out among several CTAs, and how.
+struct KeyCut {
+  int64_t splits = 1;          // CTAs of the longest tile; 1 leaves all tiles whole.
+  int64_t keys_per_split = 0;  // Of each but a tile's last.
+  int64_t whole_tiles = 0;     // Tiles that come first, and are left whole though the others are not.
 };
 
 struct CostModelDevice {
@@ -52,10 +60,9 @@ struct TileCost {
 // The checked-in numbers (tuned/costs.inc). `head_dim` is one of kNativeHeadDims.
 const TileCost& FittedCost(int head_dim, TileKind kind);
 
-// Microseconds of a launch that cuts each tile's keys into shares of `keys_per_split`; `splits` are those of the
-// longest, and 1 leaves all whole.
-double PredictUs(const TileCost& cost, const TileConfig& tile, const TileSample& sample, int64_t splits,
-                 int64_t keys_per_split, const CostModelDevice& device);
+// Microseconds of a launch that cuts the tiles' keys so.
+double PredictUs(const TileCost& cost, const TileConfig& tile, const TileSample& sample, const KeyCut& cut,
+                 const CostModelDevice& device);
 
 }  // namespace flashcore::cuda
 

@@ -45,9 +45,9 @@ Element ElementOf(const AttentionProblem& problem) {
   return problem.dtype == DType::kFloat16 ? Element::kHalf : Element::kBfloat16;
 }
 
-// What a CTA's work is proportional to; the longest go first.
+// What the work of a problem's longest CTA is proportional to; the longest go first.
 int64_t KeysPerCta(const AttentionProblem& problem, const FusedPlan& plan) {
-  return plan.splits > 1 ? plan.keys_per_split : problem.kv_len;
+  return plan.split_tiles() == plan.tiles() ? plan.keys_per_split : problem.kv_len;
 }
 
 }  // namespace

@@ -77,9 +77,9 @@ int64_t Tiles(const AttentionProblem& problem, const TileConfig& tile) {
   return Units(problem) * CeilDiv(RowsPerUnit(problem), tile.Rows());
 }
 
-int64_t MaxSplits(const AttentionProblem& problem, const TileConfig& tile) {
-  const int64_t tiles = Tiles(problem, tile);
-  if (tiles > kMaxArrivals) return 1;
+// Of as many tiles.
+int64_t MaxSplits(int64_t tiles, const TileConfig& tile) {
+  if (tiles < 1 || tiles > kMaxArrivals) return 1;
   return std::max<int64_t>(kMaxPartialFloats / (tiles * tile.SplitShareFloats()), 1);
 }
 
@@ -92,18 +92,14 @@ int64_t NumSplits(const AttentionProblem& problem, const TileConfig& tile, const
   return std::min(wanted, WindowKeys(problem) / std::max<int64_t>(rule.min_keys, 1));
 }
 
-// How the keys of `kind`'s tiles are cut: shares of `keys`, of which the longest tile has `splits`.
-struct Cut {
-  int64_t splits;
-  int64_t keys;
-};
-
 // Into `splits`, or as many as the keys and the bounds let it; shares are whole steps.
-Cut CutKeys(const AttentionProblem& problem, const TileConfig& tile, int64_t splits) {
+KeyCut CutKeys(const AttentionProblem& problem, const TileConfig& tile, int64_t splits, int64_t whole_tiles = 0) {
   const int64_t steps = std::max<int64_t>(CeilDiv(TileKeys(problem, tile), tile.Keys()), 1);
-  const int64_t steps_per_split =
-      CeilDiv(steps, std::clamp<int64_t>(splits, 1, std::min(steps, MaxSplits(problem, tile))));
-  return {CeilDiv(steps, steps_per_split), steps_per_split * tile.Keys()};
+  const int64_t most = std::min(steps, MaxSplits(Tiles(problem, tile) - whole_tiles, tile));
+  const int64_t steps_per_split = CeilDiv(steps, std::clamp<int64_t>(splits, 1, most));
+  KeyCut cut = {CeilDiv(steps, steps_per_split), steps_per_split * tile.Keys()};
+  if (cut.splits > 1) cut.whole_tiles = whole_tiles;
+  return cut;
 }
 
 // Of Q and O, and of the keys and values that some query sees.
@@ -123,7 +119,7 @@ TileSample SampleTiles(const AttentionProblem& problem, const TileConfig& tile) 
   const int64_t tiles = CeilDiv(RowsPerUnit(problem), tile.Rows());
   TileSample sample;
   sample.count = IsMasked(problem) ? static_cast<int>(std::min<int64_t>(tiles, TileSample::kMax)) : 1;
-  sample.weight = static_cast<double>(Units(problem) * tiles) / sample.count;
+  sample.tiles_in_all = static_cast<double>(Units(problem) * tiles);
   sample.capped = problem.options.logits_soft_cap > 0.0F;
   sample.bytes = TouchedBytes(problem);
   for (int i = 0; i < sample.count; ++i) {
@@ -151,35 +147,59 @@ absl::InlinedVector<int64_t, 16> SplitsToTry(int64_t tiles, int64_t multiprocess
   return splits;
 }
 
-// What these make of a problem's keys.
-absl::InlinedVector<Cut, 16> CutsToTry(const AttentionProblem& problem, const ModelledTiles& tiles) {
-  absl::InlinedVector<Cut, 16> cuts;
+using Cuts = absl::InlinedVector<KeyCut, 32>;
+
+// Of the tiles that are left when all others have filled the device as often as they can. Whole, they take as long as
+// if they filled it once more; but only tiles that are all alike come in waves.
+void AddTailCuts(const AttentionProblem& problem, const ModelledTiles& tiles, Cuts& cuts) {
+  constexpr int64_t kMaxSplits = 8;
+  const int64_t in_a_wave = tiles.on.multiprocessors * tiles.on.resident_ctas;
+  const int64_t last = Tiles(problem, tiles.tile) % in_a_wave;
+  const int64_t whole = Tiles(problem, tiles.tile) - last;
+  if (IsMasked(problem) || last == 0 || whole == 0) return;
+  // Keys that a multiprocessor has to go through: more shares are worth a thought if there are fewer for it.
+  const auto keys_per_sm = [&](const KeyCut& cut) {
+    return CeilDiv(last * cut.splits, tiles.on.multiprocessors) * cut.keys_per_split;
+  };
+  int64_t least = keys_per_sm(CutKeys(problem, tiles.tile, 1));
+  for (int64_t splits = 2; splits <= kMaxSplits; ++splits) {
+    const KeyCut cut = CutKeys(problem, tiles.tile, splits, whole);
+    if (cut.splits != splits || keys_per_sm(cut) >= least) continue;
+    least = keys_per_sm(cut);
+    cuts.push_back(cut);
+  }
+}
+
+// Ways to share out a problem's keys that are worth a thought.
+Cuts CutsToTry(const AttentionProblem& problem, const ModelledTiles& tiles) {
+  Cuts cuts;
   for (const int64_t splits :
        SplitsToTry(Tiles(problem, tiles.tile), tiles.on.multiprocessors, tiles.on.resident_ctas)) {
-    const Cut cut = CutKeys(problem, tiles.tile, splits);
+    const KeyCut cut = CutKeys(problem, tiles.tile, splits);
     if (cuts.empty() || cut.splits != cuts.back().splits) cuts.push_back(cut);
   }
+  AddTailCuts(problem, tiles, cuts);
   return cuts;
 }
 
-struct KindAndSplits {
+struct KindAndCut {
   TileKind kind;
-  int64_t splits;
+  KeyCut cut;
 };
 
 // The fastest by the model; of equals the tallest tiles and the fewest splits.
-KindAndSplits Cheapest(const AttentionProblem& problem, const DeviceLimits& device) {
-  KindAndSplits best = {TileKind::kWide, 1};
+KindAndCut Cheapest(const AttentionProblem& problem, const DeviceLimits& device) {
+  KindAndCut best = {TileKind::kWide, {}};
   double best_us = std::numeric_limits<double>::infinity();
   for (int k = 0; k < kTileKinds; ++k) {
     const auto kind = static_cast<TileKind>(k);
     const ModelledTiles tiles = ModelTiles(problem, device, kind);
     const TileCost& cost = FittedCost(tiles.tile.head_dim, kind);
-    for (const Cut& cut : CutsToTry(problem, tiles)) {
-      const double us = PredictUs(cost, tiles.tile, tiles.sample, cut.splits, cut.keys, tiles.on);
+    for (const KeyCut& cut : CutsToTry(problem, tiles)) {
+      const double us = PredictUs(cost, tiles.tile, tiles.sample, cut, tiles.on);
       if (us < best_us) {
         best_us = us;
-        best = {kind, cut.splits};
+        best = {kind, cut};
       }
     }
   }
@@ -206,8 +226,6 @@ bool FusedSupports(const AttentionProblem& problem) {
   return Units(problem) * CeilDiv(RowsPerUnit(problem), 16) < kMaxFusedLength;
 }
 
-int64_t FusedPlan::partial_floats() const { return splits > 1 ? ctas() * tile().SplitShareFloats() : 0; }
-
 FusedClass ClassOf(const AttentionProblem& problem, const DeviceLimits& device) {
   const int64_t rows = RowsPerUnit(problem);
   return {NativeHeadDim(problem.head_dim), IsMasked(problem) ? 1 : 0, Exponent(rows), Exponent(WindowKeys(problem)),
@@ -225,8 +243,8 @@ std::vector<FusedPlan> CandidatePlans(const AttentionProblem& problem, const Dev
   std::vector<FusedPlan> plans;
   for (int k = 0; k < kTileKinds; ++k) {
     const auto kind = static_cast<TileKind>(k);
-    for (const Cut& cut : CutsToTry(problem, ModelTiles(problem, device, kind))) {
-      plans.push_back(PlanFusedWith(problem, device, kind, cut.splits));
+    for (const KeyCut& cut : CutsToTry(problem, ModelTiles(problem, device, kind))) {
+      plans.push_back(PlanFusedWith(problem, device, kind, cut.splits, cut.whole_tiles));
     }
   }
   return plans;
@@ -235,8 +253,8 @@ std::vector<FusedPlan> CandidatePlans(const AttentionProblem& problem, const Dev
 FusedPlan PlanFused(const AttentionProblem& problem, const DeviceLimits& device, const FusedTuning& tuning) {
   const TunedClass* const tuned = FindClass(tuning, ClassOf(problem, device));
   if (tuned != nullptr) return PlanFusedAs(problem, device, tuned->choice());
-  const KindAndSplits cheapest = Cheapest(problem, device);
-  return PlanFusedWith(problem, device, cheapest.kind, cheapest.splits);
+  const KindAndCut cheapest = Cheapest(problem, device);
+  return PlanFusedWith(problem, device, cheapest.kind, cheapest.cut.splits, cheapest.cut.whole_tiles);
 }
 
 FusedPlan PlanFusedAs(const AttentionProblem& problem, const DeviceLimits& device, const FusedChoice& choice) {
@@ -244,7 +262,8 @@ FusedPlan PlanFusedAs(const AttentionProblem& problem, const DeviceLimits& devic
   return PlanFusedWith(problem, device, choice.kind, NumSplits(problem, tile, device, choice.splits));
 }
 
-FusedPlan PlanFusedWith(const AttentionProblem& problem, const DeviceLimits& device, TileKind kind, int64_t splits) {
+FusedPlan PlanFusedWith(const AttentionProblem& problem, const DeviceLimits& device, TileKind kind, int64_t splits,
+                        int64_t whole_tiles) {
   assert(FusedSupports(problem) && problem.q_len > 0);
   FusedPlan plan;
   plan.head_dim = NativeHeadDim(problem.head_dim);
@@ -255,9 +274,10 @@ FusedPlan PlanFusedWith(const AttentionProblem& problem, const DeviceLimits& dev
   const TileConfig tile = plan.tile();
   plan.tiles_per_unit = static_cast<int32_t>(CeilDiv(plan.rows_per_unit, tile.Rows()));
 
-  const Cut cut = CutKeys(problem, tile, splits);
+  const KeyCut cut = CutKeys(problem, tile, splits, std::clamp<int64_t>(whole_tiles, 0, plan.tiles()));
   plan.splits = static_cast<int32_t>(cut.splits);
-  plan.keys_per_split = static_cast<int32_t>(cut.keys);
+  plan.keys_per_split = static_cast<int32_t>(cut.keys_per_split);
+  plan.whole_tiles = static_cast<int32_t>(cut.whole_tiles);
 
   // Half of L2, for the rest holds what is read and written once.
   const int64_t unit_bytes = 2 * problem.kv_len * problem.head_dim * static_cast<int64_t>(SizeOf(problem.dtype));
@@ -294,6 +314,7 @@ FusedProblem DescribeFused(const AttentionProblem& problem, const FusedPlan& pla
   d.units_per_section = plan.units_per_section;
   d.splits = plan.splits;
   d.keys_per_split = plan.keys_per_split;
+  d.whole_tiles = plan.whole_tiles;
   d.by_group = MakeDivisor(plan.group);
   d.by_kv_heads = MakeDivisor(d.num_kv_heads);
   d.by_splits = MakeDivisor(plan.splits);

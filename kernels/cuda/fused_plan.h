@@ -39,13 +39,17 @@ struct FusedPlan {
   int32_t units_per_section = 0;
   int32_t splits = 0;
   int32_t keys_per_split = 0;
+  int32_t whole_tiles = 0;  // 0 without splits.
 
   TileConfig tile() const { return FusedTile(head_dim, kind); }
-  int64_t ctas() const { return int64_t{units} * tiles_per_unit * splits; }
-  // Device memory for the shares of split tiles; 0 without splits.
-  int64_t partial_floats() const;
-  // Counters of split tiles; 0 without splits.
-  int64_t arrivals() const { return splits > 1 ? int64_t{units} * tiles_per_unit : 0; }
+  KeyCut cut() const { return {splits, keys_per_split, whole_tiles}; }
+  int64_t tiles() const { return int64_t{units} * tiles_per_unit; }
+  int64_t split_tiles() const { return splits > 1 ? tiles() - whole_tiles : 0; }
+  int64_t ctas() const { return tiles() + split_tiles() * (splits - 1); }
+  // Device memory for the shares of split tiles.
+  int64_t partial_floats() const { return split_tiles() * splits * tile().SplitShareFloats(); }
+  // Counters of split tiles.
+  int64_t arrivals() const { return split_tiles(); }
 
   bool operator==(const FusedPlan&) const = default;
 };
@@ -55,8 +59,9 @@ struct FusedPlan {
 FusedClass ClassOf(const AttentionProblem& problem, const DeviceLimits& device);
 
 // The problem cut into tiles of `kind`, the keys of the longest into `splits`, or as many as the keys and the bounds
-// above let it.
-FusedPlan PlanFusedWith(const AttentionProblem& problem, const DeviceLimits& device, TileKind kind, int64_t splits);
+// above let it; but the first `whole_tiles` tiles stay whole.
+FusedPlan PlanFusedWith(const AttentionProblem& problem, const DeviceLimits& device, TileKind kind, int64_t splits,
+                        int64_t whole_tiles = 0);
 
 // A problem cut into tiles of one kind, as the model of fused_cost.h sees it.
 struct ModelledTiles {
@@ -66,7 +71,8 @@ struct ModelledTiles {
 };
 ModelledTiles ModelTiles(const AttentionProblem& problem, const DeviceLimits& device, TileKind kind);
 
-// All that PlanFused chooses among where no table tells it: every kind of tile, each with a few numbers of splits.
+// All that PlanFused chooses among where no table tells it: every kind of tile, each with a few numbers of splits of all
+// tiles, or of those in the last wave.
 std::vector<FusedPlan> CandidatePlans(const AttentionProblem& problem, const DeviceLimits& device);
 
 // The problem cut up as `choice` says, as far as the bounds let it.
