@@ -14,6 +14,8 @@ namespace {
 constexpr DeviceLimits kL4 = {.multiprocessors = 58, .l2_bytes = int64_t{48} << 20};
 constexpr DeviceLimits kH100 = {
     .multiprocessors = 132, .l2_bytes = int64_t{50} << 20, .shared_bytes_per_sm = int64_t{228} << 10};
+constexpr DeviceLimits kSlice = {
+    .multiprocessors = 56, .l2_bytes = int64_t{50} << 20, .shared_bytes_per_sm = int64_t{228} << 10};
 
 AttentionProblem Shape(int64_t batch, int64_t heads, int64_t kv_heads, int64_t q_len, int64_t kv_len,
                        int64_t head_dim) {
@@ -131,6 +133,95 @@ TEST(CudaFusedPlanTest, EveryKindOfTileSplitsAsFarAsTheBoundsLetIt) {
     }
     EXPECT_EQ(PlanFusedWith(problem, kH100, static_cast<TileKind>(kind), 2).splits, 2);
   }
+}
+
+int64_t TilesInAWave(const FusedPlan& plan, const DeviceLimits& device) {
+  return int64_t{device.multiprocessors} * ResidentCtas(plan.tile(), device.shared_bytes_per_sm);
+}
+
+TEST(CudaFusedPlanTest, ALastWaveThatIsNotFullIsSplitAlone) {
+  struct Case {
+    AttentionProblem problem;
+    DeviceLimits device;
+  };
+  const Case cases[] = {{Shape(1, 8, 8, 2048, 2048, 64), kSlice},     {Shape(1, 8, 8, 2048, 2048, 64), kL4},
+                        {Shape(2, 16, 16, 2048, 2048, 128), kSlice},  {Shape(2, 16, 16, 4096, 4096, 64), kSlice},
+                        {Shape(2, 16, 16, 4096, 4096, 128), kSlice},  {Shape(2, 32, 32, 8192, 8192, 64), kH100},
+                        {Shape(1, 16, 16, 16384, 16384, 128), kSlice}};
+  for (const Case& one : cases) {
+    const FusedPlan plan = PlanFused(one.problem, one.device);
+    ExpectSound(one.problem, plan);
+    EXPECT_EQ(plan.kind, TileKind::kWide);
+    EXPECT_GT(plan.splits, 1);
+    EXPECT_EQ(plan.whole_tiles, plan.tiles() / TilesInAWave(plan, one.device) * TilesInAWave(plan, one.device));
+    EXPECT_GT(plan.whole_tiles, 0);
+    EXPECT_GT(plan.split_tiles(), 0);
+    EXPECT_LE(plan.split_tiles(), TilesInAWave(plan, one.device));
+  }
+}
+
+TEST(CudaFusedPlanTest, AllPlansThatAreConsideredAreSound) {
+  for (const DeviceLimits& device : {kL4, kSlice, kH100}) {
+    for (const int64_t head_dim : {64, 72, 96, 128, 192, 256}) {
+      for (const int64_t length : {512, 1000, 2048, 5003}) {
+        for (const int64_t heads : {3, 8, 64}) {
+          const AttentionProblem problem = Shape(2, heads, heads, length, length, head_dim);
+          for (const FusedPlan& plan : CandidatePlans(problem, device)) ExpectSound(problem, plan);
+        }
+      }
+    }
+  }
+}
+
+TEST(CudaFusedPlanTest, OnlyTilesThatAreAlikeComeInWaves) {
+  for (const DeviceLimits& device : {kL4, kSlice, kH100}) {
+    AttentionProblem windowed = Shape(1, 8, 8, 2048, 2048, 64);
+    windowed.options.window_left = 1500;
+    for (const AttentionProblem& masked : {Causal(Shape(1, 8, 8, 2048, 2048, 64)), windowed}) {
+      for (const FusedPlan& plan : CandidatePlans(masked, device)) EXPECT_EQ(plan.whole_tiles, 0);
+    }
+  }
+}
+
+TEST(CudaFusedPlanTest, WhatIsNotSplitHasNoWholeTilesApart) {
+  const AttentionProblem problem = Shape(1, 8, 8, 1000, 300, 64);
+  const int64_t tiles = PlanFusedWith(problem, kL4, TileKind::kMid, 1).tiles();
+  for (const int64_t whole : {tiles, tiles + 1}) {
+    EXPECT_EQ(PlanFusedWith(problem, kL4, TileKind::kMid, 3, whole), PlanFusedWith(problem, kL4, TileKind::kMid, 1));
+  }
+  EXPECT_EQ(PlanFusedWith(problem, kL4, TileKind::kMid, 1, 5), PlanFusedWith(problem, kL4, TileKind::kMid, 1));
+  const FusedPlan plan = PlanFusedWith(problem, kL4, TileKind::kMid, 3, 5);
+  EXPECT_EQ(plan.ctas(), 5 + 3 * (tiles - 5));
+  EXPECT_EQ(plan.arrivals(), tiles - 5);
+}
+
+// Too many tiles to split, of which a few may be.
+TEST(CudaFusedPlanTest, TheBoundsAreOnTheTilesThatAreSplit) {
+  const AttentionProblem problem = Shape(4, 32, 32, 8192, 8192, 64);
+  const int64_t tiles = PlanFusedWith(problem, kH100, TileKind::kNarrow, 1).tiles();
+  ASSERT_GT(tiles, kMaxArrivals);
+  EXPECT_EQ(PlanFusedWith(problem, kH100, TileKind::kNarrow, 4).splits, 1);
+  const FusedPlan plan = PlanFusedWith(problem, kH100, TileKind::kNarrow, 4, tiles - 100);
+  EXPECT_EQ(plan.splits, 4);
+  ExpectSound(problem, plan);
+}
+
+// More than the waves that are full, and less than with one more.
+TEST(CudaFusedPlanTest, ATailIsPredictedToTakeAPartOfAWave) {
+  const auto us = [](const AttentionProblem& problem, const FusedPlan& plan) {
+    const ModelledTiles tiles = ModelTiles(problem, kSlice, plan.kind);
+    return PredictUs(FittedCost(plan.head_dim, plan.kind), tiles.tile, tiles.sample, plan.cut(), tiles.on);
+  };
+  const AttentionProblem problem = Shape(1, 8, 8, 2048, 4096, 64);
+  const FusedPlan tail = PlanFusedWith(problem, kSlice, TileKind::kWide, 4, 112);
+  ASSERT_EQ(tail.split_tiles(), 16);
+  const AttentionProblem one_wave = Shape(1, 7, 7, 2048, 4096, 64);
+  const FusedPlan whole = PlanFusedWith(one_wave, kSlice, TileKind::kWide, 1);
+  ASSERT_EQ(whole.tiles(), 112);
+  EXPECT_GT(us(problem, tail), us(one_wave, whole));
+  EXPECT_LT(us(problem, tail), us(problem, PlanFusedWith(problem, kSlice, TileKind::kWide, 1)));
+  // Merging more tiles takes longer, and so does memory for more shares.
+  EXPECT_GT(us(problem, PlanFusedWith(problem, kSlice, TileKind::kWide, 4, 56)), us(problem, tail));
 }
 
 TEST(CudaFusedPlanTest, SplitsCountOnCtasThatAreResident) {

@@ -1,6 +1,7 @@
 # Without a device.
 flashcore_test(cuda_plan_test SOURCES cuda_plan_test.cc LIBS flashcore_kernels flashcore_kernels_cuda)
 flashcore_test(cuda_divisor_test SOURCES cuda_divisor_test.cc LIBS flashcore_kernels_cuda)
+flashcore_test(cuda_tile_order_test SOURCES cuda_tile_order_test.cc LIBS flashcore_kernels flashcore_kernels_cuda)
 flashcore_test(cuda_fused_plan_test SOURCES cuda_fused_plan_test.cc LIBS flashcore_kernels flashcore_kernels_cuda)
 flashcore_test(cuda_backend_test SOURCES cuda_backend_test.cc LIBS flashcore_kernels flashcore_kernels_cuda)
 

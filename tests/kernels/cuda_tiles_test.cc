@@ -4,6 +4,8 @@
 #include <cuda_runtime_api.h>
 #include <gtest/gtest.h>
 
+#include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <thread>
@@ -66,6 +68,17 @@ class CheckedBatch {
     for (size_t i = 0; i < problems_.size(); ++i) EXPECT_TRUE(Matches(*problems_[i], expected_[i]));
   }
 
+  // As after the last run.
+  void ExpectTheSameBitsAlone(const Runner& runner) {
+    for (HostProblem* problem : problems_) {
+      const std::vector<std::byte> together = problem->OutputBits();
+      problem->PoisonOutputs();
+      const absl::Status status = runner({&problem, 1});
+      ASSERT_TRUE(status.ok()) << status;
+      EXPECT_EQ(problem->OutputBits(), together) << ToString(problem->spec());
+    }
+  }
+
  private:
   std::vector<std::unique_ptr<HostProblem>> owned_;
   std::vector<HostProblem*> problems_;
@@ -102,6 +115,38 @@ TEST_P(CudaTilesTest, EveryKindOfTileIsRight) {
         cuda::FusedLauncher launcher(kLimits, grid, planner);
         batch.ExpectCorrect(FusedRunner(launcher));
       }
+    }
+  }
+}
+
+// Among them tiles that are all alike, as they are where a plan makes a tail of the last ones.
+std::vector<ProblemSpec> TailBatch(DType dtype, int64_t head_dim) {
+  std::vector<ProblemSpec> specs = SmallBatch(dtype, head_dim);
+  specs.push_back({.dtype = dtype, .num_qo_heads = 6, .num_kv_heads = 2, .q_len = 139, .kv_len = 515});
+  specs.push_back({.dtype = dtype, .batch = 2, .num_qo_heads = 2, .q_len = 270, .kv_len = 300, .return_lse = false});
+  for (ProblemSpec& spec : specs) spec.head_dim = head_dim;
+  return specs;
+}
+
+TEST_P(CudaTilesTest, TheLastTilesMaySplitAlone) {
+  if (const std::string reason = NoDevice(); !reason.empty()) GTEST_SKIP() << reason;
+  const auto [head_dim, dtype] = GetParam();
+  ASSERT_TRUE(cuda::FusedLauncher::Load().ok());
+  CheckedBatch batch(TailBatch(dtype, head_dim));
+  for (int kind = 0; kind < cuda::kTileKinds; ++kind) {
+    for (const cuda::GridKind grid : {cuda::GridKind::kTiles, cuda::GridKind::kPersistent}) {
+      SCOPED_TRACE(::testing::Message() << "kind " << kind << ", grid " << static_cast<int>(grid));
+      int tails = 0;
+      const auto planner = [kind, &tails](const AttentionProblem& p) {
+        const int64_t tiles = PlanFusedWith(p, kLimits, static_cast<cuda::TileKind>(kind), 1).tiles();
+        const cuda::FusedPlan plan = PlanFusedWith(p, kLimits, static_cast<cuda::TileKind>(kind), 3, tiles / 2);
+        tails += plan.whole_tiles > 0 ? 1 : 0;
+        return plan;
+      };
+      cuda::FusedLauncher launcher(kLimits, grid, planner);
+      batch.ExpectCorrect(FusedRunner(launcher));
+      EXPECT_GE(tails, 2);
+      batch.ExpectTheSameBitsAlone(FusedRunner(launcher));
     }
   }
 }
