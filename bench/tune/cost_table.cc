@@ -65,8 +65,7 @@ std::vector<Observation> Observe(absl::Span<const PlanTiming> timings) {
     plan.tiles = cuda::ModelTiles(timing.problem, timing.device, timing.kind);
     plan.native = NativeIndex(plan.tiles.tile.head_dim);
     plan.kind = timing.kind;
-    plan.splits = timing.splits;
-    plan.keys_per_split = timing.keys_per_split;
+    plan.cut = timing.cut;
     plan.us = timing.us;
     best_us.resize(problems.size(), std::numeric_limits<double>::infinity());
     best_us[plan.problem] = std::min(best_us[plan.problem], plan.us);
@@ -77,8 +76,8 @@ std::vector<Observation> Observe(absl::Span<const PlanTiming> timings) {
 }
 
 double PredictUs(const TileCosts& costs, const Observation& plan) {
-  return cuda::PredictUs(costs[static_cast<size_t>(plan.kind)], plan.tiles.tile, plan.tiles.sample, plan.splits,
-                         plan.keys_per_split, plan.tiles.on);
+  return cuda::PredictUs(costs[static_cast<size_t>(plan.kind)], plan.tiles.tile, plan.tiles.sample, plan.cut,
+                         plan.tiles.on);
 }
 
 double PredictUs(const CostTable& costs, const Observation& plan) { return PredictUs(costs[plan.native], plan); }

@@ -36,8 +36,7 @@ struct Observation {
   size_t native = 0;   // Of cuda::kNativeHeadDims.
   cuda::TileKind kind = cuda::TileKind::kWide;
   cuda::ModelledTiles tiles;
-  int64_t splits = 1;
-  int64_t keys_per_split = 0;
+  cuda::KeyCut cut;
   double us = 0.0;
   double best_us = 0.0;  // Of the problem's plans.
 };

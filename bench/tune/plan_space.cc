@@ -107,8 +107,8 @@ std::vector<Point> PredictedPoints(const ProblemClass& of, const cuda::DeviceLim
     for (const AttentionProblem& problem : of.problems) {
       const cuda::FusedPlan plan = cuda::PlanFusedAs(problem, device, ChoiceOf(point));
       const cuda::ModelledTiles tiles = cuda::ModelTiles(problem, device, plan.kind);
-      predicted.log_us += std::log(cuda::PredictUs(cuda::FittedCost(plan.head_dim, plan.kind), tiles.tile, tiles.sample,
-                                                   plan.splits, plan.keys_per_split, tiles.on));
+      predicted.log_us += std::log(
+          cuda::PredictUs(cuda::FittedCost(plan.head_dim, plan.kind), tiles.tile, tiles.sample, plan.cut(), tiles.on));
       keys.push_back(KeyOf(plan));
     }
     if (seen.insert(keys).second) all.push_back(predicted);
@@ -123,13 +123,16 @@ cuda::FusedChoice ChoiceOf(const Point& point) {
   return {static_cast<cuda::TileKind>(point[kKind]), {.ctas_per_sm = point[kCtasPerSm], .min_keys = point[kMinKeys]}};
 }
 
-PlanKey KeyOf(const cuda::FusedPlan& plan) { return {static_cast<int>(plan.kind), plan.splits, plan.keys_per_split}; }
+PlanKey KeyOf(const cuda::FusedPlan& plan) {
+  return {static_cast<int>(plan.kind), plan.splits, plan.keys_per_split, plan.whole_tiles};
+}
 
 cuda::FusedPlan PlanOf(const AttentionProblem& problem, const cuda::DeviceLimits& device, const PlanKey& key) {
-  assert(key.size() == 3);
+  assert(key.size() == 4);
   cuda::FusedPlan plan = cuda::PlanFusedAs(problem, device, {static_cast<cuda::TileKind>(key[0]), {}});
   plan.splits = key[1];
   plan.keys_per_split = key[2];
+  plan.whole_tiles = key[3];
   return plan;
 }
 
@@ -151,7 +154,8 @@ std::string ToString(const cuda::FusedClass& of) {
 
 std::string ToString(const cuda::FusedPlan& plan) {
   const cuda::TileConfig tile = plan.tile();
-  const std::string rows = absl::StrCat(tile.Rows(), "-row tiles");
+  std::string rows = absl::StrCat(tile.Rows(), "-row tiles");
+  if (plan.whole_tiles > 0) absl::StrAppend(&rows, ", ", plan.whole_tiles, " of ", plan.tiles(), " whole");
   return plan.splits == 1 ? rows : absl::StrCat(rows, ", ", plan.splits, " splits of ", plan.keys_per_split, " keys");
 }
 

@@ -1,7 +1,7 @@
 // The fused kernels' plans as a space to search, a class of problems at a time. Pure functions; no device is needed.
 //
 //   point {tile kind, CTAs for each multiprocessor, least keys of a share} = cuda::FusedChoice
-//     --PlanFusedAs--> plan, named by {kind, splits, keys of a split}: what is measured
+//     --PlanFusedAs--> plan, named by {kind, splits, keys of a split, tiles left whole}: what is measured
 //
 // Many points give a problem the same plan, and each plan is measured only once (plan_cost.h).
 #ifndef FLASHCORE_BENCH_TUNE_PLAN_SPACE_H_

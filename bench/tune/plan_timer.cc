@@ -104,7 +104,7 @@ absl::StatusOr<std::vector<PlanTiming>> PlanTimer::Time(const Shape& shape) {
     const absl::StatusOr<double> us = TimePlan(problem, plan, best_us);
     if (!us.ok()) return us.status();
     best_us = std::min(best_us, *us);
-    timings.push_back({limits_, shape, plan.kind, plan.splits, plan.keys_per_split, *us});
+    timings.push_back({limits_, shape, plan.kind, plan.cut(), *us});
   }
   absl::Status inside = slice_.has_value() ? slice_->CheckCurrent() : absl::OkStatus();
   if (!inside.ok()) return inside;

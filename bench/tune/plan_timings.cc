@@ -19,14 +19,16 @@ absl::Status Malformed(absl::string_view line, absl::string_view reason) {
 }  // namespace
 
 std::string ToLine(const PlanTiming& timing) {
-  return absl::StrFormat("%d %d %d %s %d %d %d %.2f", timing.device.multiprocessors, timing.device.l2_bytes,
+  return absl::StrFormat("%d %d %d %s %d %d %d %d %.2f", timing.device.multiprocessors, timing.device.l2_bytes,
                          timing.device.shared_bytes_per_sm, ToString(timing.problem), static_cast<int>(timing.kind),
-                         timing.splits, timing.keys_per_split, timing.us);
+                         timing.cut.splits, timing.cut.keys_per_split, timing.cut.whole_tiles, timing.us);
 }
 
 absl::StatusOr<PlanTiming> ParseTiming(absl::string_view line) {
-  constexpr size_t kFields = 8;
-  const std::vector<absl::string_view> fields = absl::StrSplit(line, absl::ByAnyChar(" \t"), absl::SkipEmpty());
+  constexpr size_t kFields = 9;
+  constexpr size_t kWholeTiles = 7;
+  std::vector<absl::string_view> fields = absl::StrSplit(line, absl::ByAnyChar(" \t"), absl::SkipEmpty());
+  if (fields.size() == kFields - 1) fields.insert(fields.begin() + kWholeTiles, "0");
   if (fields.size() != kFields) return Malformed(line, absl::StrCat("has ", fields.size(), " fields, not ", kFields));
   absl::StatusOr<Shape> problem = ParseShape(fields[3]);
   if (!problem.ok()) return Malformed(line, problem.status().message());
@@ -34,14 +36,16 @@ absl::StatusOr<PlanTiming> ParseTiming(absl::string_view line) {
   PlanTiming timing;
   timing.problem = *problem;
   int kind = 0;
-  const bool numbers = absl::SimpleAtoi(fields[0], &timing.device.multiprocessors) &&
-                       absl::SimpleAtoi(fields[1], &timing.device.l2_bytes) &&
-                       absl::SimpleAtoi(fields[2], &timing.device.shared_bytes_per_sm) &&
-                       absl::SimpleAtoi(fields[4], &kind) && absl::SimpleAtoi(fields[5], &timing.splits) &&
-                       absl::SimpleAtoi(fields[6], &timing.keys_per_split) && absl::SimpleAtod(fields[7], &timing.us);
+  const bool numbers =
+      absl::SimpleAtoi(fields[0], &timing.device.multiprocessors) &&
+      absl::SimpleAtoi(fields[1], &timing.device.l2_bytes) &&
+      absl::SimpleAtoi(fields[2], &timing.device.shared_bytes_per_sm) && absl::SimpleAtoi(fields[4], &kind) &&
+      absl::SimpleAtoi(fields[5], &timing.cut.splits) && absl::SimpleAtoi(fields[6], &timing.cut.keys_per_split) &&
+      absl::SimpleAtoi(fields[kWholeTiles], &timing.cut.whole_tiles) && absl::SimpleAtod(fields[8], &timing.us);
   if (!numbers) return Malformed(line, "a number is none");
   if (kind < 0 || kind >= cuda::kTileKinds) return Malformed(line, "there is no such kind of tile");
-  if (timing.device.multiprocessors < 1 || timing.splits < 1 || timing.keys_per_split < 1 || !(timing.us > 0.0)) {
+  if (timing.device.multiprocessors < 1 || timing.cut.splits < 1 || timing.cut.keys_per_split < 1 ||
+      timing.cut.whole_tiles < 0 || !(timing.us > 0.0)) {
     return Malformed(line, "a number is too small");
   }
   timing.kind = static_cast<cuda::TileKind>(kind);

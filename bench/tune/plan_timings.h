@@ -1,12 +1,12 @@
 // Measured times of plans, as lines of text: what flashcore_calibrate writes, and fits the cost model to.
 //
-//   132 52428800 233472 1,8,512,64,causal 3 1 512 5.64
-//   |   |        |      |                 | | |   `- microseconds
-//   |   |        |      |                 `-`-`- the plan: tile kind, splits, keys of a split
+//   132 52428800 233472 1,8,512,64,causal 3 1 512 0 5.64
+//   |   |        |      |                 | | |   | `- microseconds
+//   |   |        |      |                 `-`-`---`- the plan: tile kind, splits, keys of a split, tiles left whole
 //   |   |        |      `- the problem (bench/kernel/shape.h)
 //   `---`--------`- the device: multiprocessors, bytes of L2, bytes of shared memory on a multiprocessor
 //
-// Lines that begin with # are comments.
+// Lines that begin with # are comments. A plan of three numbers, as plans once were, leaves no tile whole.
 #ifndef FLASHCORE_BENCH_TUNE_PLAN_TIMINGS_H_
 #define FLASHCORE_BENCH_TUNE_PLAN_TIMINGS_H_
 
@@ -26,8 +26,7 @@ struct PlanTiming {
   cuda::DeviceLimits device;
   Shape problem;
   cuda::TileKind kind = cuda::TileKind::kWide;
-  int64_t splits = 1;
-  int64_t keys_per_split = 0;
+  cuda::KeyCut cut;
   double us = 0.0;
 };
 

@@ -55,7 +55,10 @@ std::string ToString(const Regret& regret) {
 
 std::string WorstChoices(const Regret& regret, absl::Span<const PlanTiming> timings, size_t count) {
   const auto plan = [](const PlanTiming& timing) {
-    return absl::StrFormat("%s x %d, %.1f us", ToString(timing.kind), timing.splits, timing.us);
+    const std::string splits = absl::StrCat(ToString(timing.kind), " x ", timing.cut.splits);
+    return timing.cut.whole_tiles == 0
+               ? absl::StrFormat("%s, %.1f us", splits, timing.us)
+               : absl::StrFormat("%s after %d whole, %.1f us", splits, timing.cut.whole_tiles, timing.us);
   };
   std::string text;
   for (const PlanChoice& choice : absl::MakeConstSpan(regret.choices).subspan(0, count)) {

@@ -121,6 +121,19 @@ TEST(PlanSpaceTest, EveryPointIsAPlanThatCanBeLaunchedAndNamed) {
   }
 }
 
+TEST(PlanSpaceTest, EveryPlanThatIsConsideredHasAName) {
+  bool tails = false;
+  for (const Shape& shape : Shapes("mission 8,8,512,64 2,16,2048,128 1,8,2048,64,causal")) {
+    std::set<PlanKey> keys;
+    for (const cuda::FusedPlan& plan : cuda::CandidatePlans(shape, kL4)) {
+      tails = tails || plan.whole_tiles > 0;
+      EXPECT_TRUE(keys.insert(KeyOf(plan)).second) << ToString(shape) << ": " << ToString(plan);
+      EXPECT_EQ(PlanOf(shape, kL4, KeyOf(plan)), plan) << ToString(shape) << ": " << ToString(plan);
+    }
+  }
+  EXPECT_TRUE(tails);
+}
+
 PlanTable Example() {
   const Shape shape = Shapes("1,8,512,64").front();
   const Point splits = {static_cast<int>(cuda::TileKind::kNarrow), 2, 512};

@@ -24,7 +24,7 @@ inline std::vector<PlanTiming> SyntheticTimings(const std::string& shapes, const
   std::vector<PlanTiming> timings;
   for (const Shape& problem : *problems) {
     for (const cuda::FusedPlan& plan : cuda::CandidatePlans(problem, kTestDevice)) {
-      timings.push_back({kTestDevice, problem, plan.kind, plan.splits, plan.keys_per_split, 1.0});
+      timings.push_back({kTestDevice, problem, plan.kind, plan.cut(), 1.0});
     }
   }
   const std::vector<Observation> plans = Observe(timings);
