@@ -30,9 +30,16 @@ struct Load {
   double steps = 0.0;  // Masked ones weigh more.
   double longest_steps = 0.0;
   double longest_latency = 0.0;
-  double shares = 1.0;  // Of the tile that is split the most.
+  double shares = 1.0;   // Of the tile that is split the most.
+  bool follows = false;  // CTAs of other tiles, which fill the device.
 
   double MeanSteps() const { return steps / ctas; }
+
+  // CTAs that have to share a multiprocessor where `count` are left. On an idle device they spread. Those that follow
+  // others go where places come free, and the places of a multiprocessor do so together.
+  double Abreast(double count, double sms, double resident) const {
+    return std::min(follows ? count : std::ceil(count / sms), resident);
+  }
 };
 
 // Of `tiles` tiles like those of the sample.
@@ -64,7 +71,7 @@ Load LoadOf(const TileConfig& tile, const TileCost& cost, const TileSample& samp
 
 // Of CTAs that a device holds all at once.
 double OneWaveUs(const TileCost& cost, const Load& load, double sms, double resident) {
-  const double neighbours = std::min(std::ceil(load.ctas / sms), resident) - 1.0;
+  const double neighbours = load.Abreast(load.ctas, sms, resident) - 1.0;
   return cost.cta + std::max(load.longest_latency, (load.longest_steps + neighbours * load.MeanSteps()) * cost.step);
 }
 
@@ -77,7 +84,7 @@ double WavesUs(const TileCost& cost, const Load& load, double sms, double reside
   const double waves = load.ctas / (sms * resident);
   const double last = load.ctas - std::floor(waves) * sms * resident;
   const double in_waves = std::floor(waves) * (mean * step(resident) + cost.cta) +
-                          (last == 0.0 ? 0.0 : mean * step(std::ceil(last / sms)) + cost.cta);
+                          (last == 0.0 ? 0.0 : mean * step(load.Abreast(last, sms, resident)) + cost.cta);
   // Of CTAs that differ, the short ones fill the last wave. What the longest have not done by then they do alone.
   constexpr double kBestFill = 1.03;
   const double filled = waves * (mean * step(resident) * kBestFill + cost.cta) + cost.cta;
@@ -105,7 +112,8 @@ double PredictUs(const TileCost& cost, const TileConfig& tile, const TileSample&
   scaled.step *= sample.capped ? cost.capped : 1.0;
   scaled.latency *= sample.capped ? cost.capped : 1.0;
   const auto whole_tiles = static_cast<double>(cut.whole_tiles);
-  const Load load = LoadOf(tile, scaled, sample, cut, sample.tiles_in_all - whole_tiles);
+  Load load = LoadOf(tile, scaled, sample, cut, sample.tiles_in_all - whole_tiles);
+  load.follows = cut.whole_tiles > 0;
   double us = ComputeUs(scaled, load, device);
   if (cut.whole_tiles > 0) us += ComputeUs(scaled, LoadOf(tile, scaled, sample, KeyCut(), whole_tiles), device);
   if (sample.bytes > static_cast<double>(device.l2_bytes)) {
