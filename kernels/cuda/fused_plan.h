@@ -71,8 +71,8 @@ struct ModelledTiles {
 };
 ModelledTiles ModelTiles(const AttentionProblem& problem, const DeviceLimits& device, TileKind kind);
 
-// All that PlanFused chooses among where no table tells it: every kind of tile, each with a few numbers of splits of all
-// tiles, or of those in the last wave.
+// All that PlanFused chooses among where no table tells it: every kind of tile, each with a few numbers of splits of
+// all tiles, or of those in the last wave.
 std::vector<FusedPlan> CandidatePlans(const AttentionProblem& problem, const DeviceLimits& device);
 
 // The problem cut up as `choice` says, as far as the bounds let it.
