@@ -132,6 +132,8 @@ TEST(PlanSpaceTest, EveryPlanThatIsConsideredHasAName) {
     }
   }
   EXPECT_TRUE(tails);
+  const cuda::FusedPlan tail = cuda::PlanFusedWith(Shapes("2,16,2048,128").front(), kL4, cuda::TileKind::kWide, 3, 464);
+  EXPECT_EQ(ToString(tail), "128-row tiles, 464 of 512 whole, 3 splits of 704 keys");
 }
 
 PlanTable Example() {

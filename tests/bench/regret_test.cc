@@ -49,6 +49,18 @@ TEST(RegretTest, IsWhatTheChosenPlanTakesOverTheBest) {
   EXPECT_EQ(std::count(worst.begin(), worst.end(), '\n'), 1);
 }
 
+TEST(RegretTest, WholeTilesAreNamed) {
+  const CostTable costs = CheckedInCosts();
+  std::vector<PlanTiming> timings = SyntheticTimings("2,32,8192,64", costs);
+  timings.erase(
+      std::remove_if(timings.begin(), timings.end(), [](const PlanTiming& t) { return t.cut.whole_tiles == 0; }),
+      timings.end());
+  ASSERT_FALSE(timings.empty());
+  timings.resize(1);
+  const std::string whole = " after " + std::to_string(timings.front().cut.whole_tiles) + " whole, ";
+  EXPECT_THAT(WorstChoices(RegretOf(Observe(timings), costs), timings, 1), HasSubstr(whole));
+}
+
 TEST(RegretTest, ATwentiethIsBeyondThePercentile) {
   const CostTable costs = CheckedInCosts();
   std::string shapes;
