@@ -115,7 +115,7 @@ TEST(CudaTileOrderTest, EveryKeyOfEveryTileIsTakenOnce) {
         const int64_t keys = std::max<int64_t>(VisibleKeys(problem, last_row / group).end - begin, 0);
         const bool whole = plan.splits == 1 || place.split_tile < 0;
         // Shares follow one another.
-        int64_t& taken = next[static_cast<size_t>(place.unit * plan.tiles_per_unit + place.tile)];
+        int64_t& taken = next[static_cast<size_t>(int64_t{place.unit} * plan.tiles_per_unit + place.tile)];
         ASSERT_EQ(std::min(taken, keys), std::min(int64_t{place.split} * plan.keys_per_split, keys));
         taken = whole ? keys : std::min(taken + plan.keys_per_split, keys);
         if (whole || place.split == plan.splits - 1) {
