@@ -38,7 +38,7 @@ struct Load {
   // CTAs that have to share a multiprocessor where `count` are left. On an idle device they spread. Those that follow
   // others go where places come free, and the places of a multiprocessor do so together.
   double Abreast(double count, double sms, double resident) const {
-    return std::min(follows ? count : std::ceil(count / sms), resident);
+    return std::min(std::ceil(count / sms), resident);
   }
 };
 
