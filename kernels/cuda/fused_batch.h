@@ -7,6 +7,9 @@
 //            that come before all others and have a CTA each
 //   section  units whose K and V fit in L2 together; a section's tiles run longest first, then the next section's
 //
+//   round    CTAs that the device, or a part of it, takes side by side, the longest first; then those of the next one,
+//            backwards, so that who shares a multiprocessor with a long one, or comes after it, is a short one
+//
 //   CTA    0  1  2  ...  whole_tiles                      tile_order.h: from a CTA to its place
 //   tile   0  1  2  ...  |  w     w     w     w+1   ...
 //   split                |  0     1     2     0     ...
@@ -77,6 +80,8 @@ inline constexpr size_t kOneProblem = 1;
 template <size_t kCapacity>
 struct FusedBatch {
   int32_t num_problems;
+  int32_t round_ctas;
+  Divisor by_round_ctas;
   int32_t first_cta[kCapacity + 1];  // As BatchDescriptor::first_tile.
   FusedProblem problems[kCapacity];
 };

@@ -45,6 +45,8 @@ constexpr FusedKernelEntry MakeFusedEntry() {
             if (batch.num_problems > static_cast<int>(kOneProblem)) return LaunchFused<T, Tile>(batch, grid, stream);
             FusedBatch<kOneProblem> one;
             one.num_problems = batch.num_problems;
+            one.round_ctas = batch.round_ctas;
+            one.by_round_ctas = batch.by_round_ctas;
             std::copy_n(batch.first_cta, kOneProblem + 1, one.first_cta);
             std::copy_n(batch.problems, kOneProblem, one.problems);
             return LaunchFused<T, Tile>(one, grid, stream);

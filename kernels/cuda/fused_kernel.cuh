@@ -23,12 +23,8 @@ __global__ void __launch_bounds__(Tile::kConfig.Threads(), Tile::kConfig.min_cta
   extern __shared__ __align__(128) unsigned char shared[];
   // One problem is known to be the first: its description is read at addresses that the compiler knows.
   const int ctas = batch.first_cta[kCapacity == kOneProblem ? 1 : batch.num_problems];
-  const int grid = static_cast<int>(gridDim.x);
-  const int block = static_cast<int>(blockIdx.x);
-  // There and back again: who has the longer tiles of one round has the shorter ones of the next.
-  for (int first = 0, back = 0; first < ctas; first += grid, back = 1 - back) {
-    const int cta = first + (back == 1 ? grid - 1 - block : block);
-    if (cta >= ctas) break;
+  for (int place = static_cast<int>(blockIdx.x); place < ctas; place += static_cast<int>(gridDim.x)) {
+    const int cta = CtaInPlace(place, ctas, batch.round_ctas, batch.by_round_ctas);
     const int index = kCapacity == kOneProblem ? 0 : FindProblem(batch.first_cta, batch.num_problems, cta);
     const FusedProblem& problem = batch.problems[index];
     if constexpr (Tile::kConfig.key_groups > 1) {

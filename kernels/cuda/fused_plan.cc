@@ -56,11 +56,6 @@ int64_t WindowKeys(const AttentionProblem& problem) {
   return std::min(window, problem.kv_len);
 }
 
-// Whether some query does not see some key.
-bool IsMasked(const AttentionProblem& problem) {
-  return KeysBefore(problem.options) < problem.kv_len - 1 || KeysAfter(problem.options) < problem.q_len - 1;
-}
-
 int64_t Group(const AttentionProblem& problem) { return problem.num_qo_heads / problem.num_kv_heads; }
 int64_t Units(const AttentionProblem& problem) { return problem.batch * problem.num_kv_heads; }
 int64_t RowsPerUnit(const AttentionProblem& problem) { return problem.q_len * Group(problem); }
@@ -224,6 +219,10 @@ bool FusedSupports(const AttentionProblem& problem) {
   if (std::max(problem.q_len, problem.kv_len) > kMaxFusedLength || RowsPerUnit(problem) > kMaxFusedLength) return false;
   // As many tiles as the smallest make, and room for splits.
   return Units(problem) * CeilDiv(RowsPerUnit(problem), 16) < kMaxFusedLength;
+}
+
+bool IsMasked(const AttentionProblem& problem) {
+  return KeysBefore(problem.options) < problem.kv_len - 1 || KeysAfter(problem.options) < problem.q_len - 1;
 }
 
 FusedClass ClassOf(const AttentionProblem& problem, const DeviceLimits& device) {

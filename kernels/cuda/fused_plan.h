@@ -25,6 +25,9 @@ struct DeviceLimits {
 // on 16 bytes, lengths below kMaxFusedLength, and CTAs that 32 bits can count.
 bool FusedSupports(const AttentionProblem& problem);
 
+// Whether some query does not see some key.
+bool IsMasked(const AttentionProblem& problem);
+
 // Bounds on what one problem's splits, and with it one launch, may ask for.
 inline constexpr int64_t kMaxPartialFloats = int64_t{6} << 20;
 inline constexpr int64_t kMaxArrivals = int64_t{1} << 14;

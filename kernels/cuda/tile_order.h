@@ -1,4 +1,4 @@
-// In what order a problem's tiles run, and which of their shares each CTA takes: fused_batch.h has the picture. The
+// In what order a launch's CTAs run, and which tile and share of a problem each takes: fused_batch.h has the picture. The
 // same arithmetic on the device and, for tests, on the host.
 #ifndef FLASHCORE_KERNELS_CUDA_TILE_ORDER_H_
 #define FLASHCORE_KERNELS_CUDA_TILE_ORDER_H_
@@ -20,6 +20,15 @@ struct TilePlace {
 #else
 #define FLASHCORE_DEVICE_OR_TEST constexpr
 #endif
+
+// The CTA of a launch that runs in place `place` of `ctas`. Odd rounds run backwards.
+FLASHCORE_DEVICE_OR_TEST int CtaInPlace(int place, int ctas, int round_ctas, const Divisor& by_round_ctas) {
+  if (place < round_ctas) return place;
+  const int round = Quotient(place, by_round_ctas);
+  const int first = round * round_ctas;
+  const int last = (ctas - first < round_ctas ? ctas : first + round_ctas) - 1;
+  return round % 2 == 0 ? place : last - (place - first);
+}
 
 // Of the problem's CTA `cta`, counted from 0.
 FLASHCORE_DEVICE_OR_TEST TilePlace PlaceOfCta(const FusedProblem& problem, int cta) {

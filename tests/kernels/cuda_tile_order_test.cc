@@ -80,6 +80,33 @@ std::vector<Place> ExpectedOrder(const FusedPlan& plan) {
   return order;
 }
 
+std::vector<int> CtasByPlace(int ctas, int round_ctas) {
+  std::vector<int> order;
+  for (int place = 0; place < ctas; ++place) {
+    order.push_back(CtaInPlace(place, ctas, round_ctas, MakeDivisor(round_ctas)));
+  }
+  return order;
+}
+
+TEST(CudaTileOrderTest, OddRoundsRunBackwards) {
+  EXPECT_EQ(CtasByPlace(10, 4), (std::vector<int>{0, 1, 2, 3, 7, 6, 5, 4, 8, 9}));
+  EXPECT_EQ(CtasByPlace(7, 4), (std::vector<int>{0, 1, 2, 3, 6, 5, 4}));
+  EXPECT_EQ(CtasByPlace(3, 4), (std::vector<int>{0, 1, 2}));
+  EXPECT_EQ(CtasByPlace(3, 3), (std::vector<int>{0, 1, 2}));
+}
+
+TEST(CudaTileOrderTest, EveryCtaHasOnePlace) {
+  for (const int ctas : {1, 131, 132, 133, 263, 264, 265, 1000}) {
+    for (const int round_ctas : {1, 2, 58, 132, 264}) {
+      std::vector<int> order = CtasByPlace(ctas, round_ctas);
+      std::sort(order.begin(), order.end());
+      for (int cta = 0; cta < ctas; ++cta) {
+        ASSERT_EQ(order[static_cast<size_t>(cta)], cta) << ctas << " CTAs in rounds of " << round_ctas;
+      }
+    }
+  }
+}
+
 TEST(CudaTileOrderTest, SectionsThenTilesThenUnitsThenSplits) {
   bool sections = false;
   bool tails = false;
