@@ -166,8 +166,8 @@ absl::Status Fit(const std::vector<std::string>& paths) {
   const std::string path = absl::GetFlag(FLAGS_output);
   if (path.empty()) return absl::OkStatus();
   std::ofstream file(path);
-  file << ToSource(fitted, absl::StrFormat("%d timings, %s, seed %d\n// chosen plans over best: %s", plans.size(), Today(),
-                                           options.seed, ToString(regret)));
+  file << ToSource(fitted, absl::StrFormat("%d timings, %s, seed %d\n// chosen plans over best: %s", plans.size(),
+                                           Today(), options.seed, ToString(regret)));
   file.close();
   return file ? absl::OkStatus() : absl::UnavailableError(absl::StrCat("cannot write ", path));
 }

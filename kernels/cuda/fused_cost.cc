@@ -30,14 +30,12 @@ struct Load {
   double steps = 0.0;  // Masked ones weigh more.
   double longest_steps = 0.0;
   double longest_latency = 0.0;
-  double shares = 1.0;   // Of the tile that is split the most.
-  bool follows = false;  // CTAs of other tiles, which fill the device.
+  double shares = 1.0;  // Of the tile that is split the most.
 
   double MeanSteps() const { return steps / ctas; }
 
-  // CTAs that have to share a multiprocessor where `count` are left. On an idle device they spread. Those that follow
-  // others go where places come free, and the places of a multiprocessor do so together.
-  double Abreast(double count, double sms, double resident) const {
+  // CTAs that have to share a multiprocessor where `count` are left: they spread.
+  static double Abreast(double count, double sms, double resident) {
     return std::min(std::ceil(count / sms), resident);
   }
 };
@@ -112,8 +110,7 @@ double PredictUs(const TileCost& cost, const TileConfig& tile, const TileSample&
   scaled.step *= sample.capped ? cost.capped : 1.0;
   scaled.latency *= sample.capped ? cost.capped : 1.0;
   const auto whole_tiles = static_cast<double>(cut.whole_tiles);
-  Load load = LoadOf(tile, scaled, sample, cut, sample.tiles_in_all - whole_tiles);
-  load.follows = cut.whole_tiles > 0;
+  const Load load = LoadOf(tile, scaled, sample, cut, sample.tiles_in_all - whole_tiles);
   double us = ComputeUs(scaled, load, device);
   if (cut.whole_tiles > 0) us += ComputeUs(scaled, LoadOf(tile, scaled, sample, KeyCut(), whole_tiles), device);
   if (sample.bytes > static_cast<double>(device.l2_bytes)) {

@@ -1,5 +1,5 @@
-// In what order a launch's CTAs run, and which tile and share of a problem each takes: fused_batch.h has the picture. The
-// same arithmetic on the device and, for tests, on the host.
+// In what order a launch's CTAs run, and which tile and share of a problem each takes: fused_batch.h has the picture.
+// The same arithmetic on the device and, for tests, on the host.
 #ifndef FLASHCORE_KERNELS_CUDA_TILE_ORDER_H_
 #define FLASHCORE_KERNELS_CUDA_TILE_ORDER_H_
 
