@@ -1,4 +1,6 @@
 // flashcore_server: flags -> engine -> self-test -> scheduler -> metrics -> gRPC -> wait -> drain.
+#include <grpc/grpc.h>
+
 #include <algorithm>
 #include <cstdlib>
 #include <memory>
@@ -266,6 +268,9 @@ int Run() {
     return EXIT_FAILURE;
   }
   SetUpLogging(options->log_level, options->log_format);
+  // Never given back. Without a user, gRPC waits up to ten seconds for sockets whose last bytes nobody has taken, and
+  // those the process takes with it when it ends.
+  grpc_init();
   Parts parts;
   WatchStopSignals(parts.stop);
   if (absl::Status status = Start(*options, parts); !status.ok()) {
