@@ -268,8 +268,8 @@ int Run() {
     return EXIT_FAILURE;
   }
   SetUpLogging(options->log_level, options->log_format);
-  // Never given back. Without a user, gRPC waits up to ten seconds for sockets whose last bytes nobody has taken, and
-  // those the process takes with it when it ends.
+  // Never given back. When its last user has gone, gRPC waits up to ten seconds for sockets that it still counts, and
+  // those end with the process.
   grpc_init();
   Parts parts;
   WatchStopSignals(parts.stop);
