@@ -5,7 +5,8 @@
 //            so that a few queries of many heads fill a tile, and all rows of a tile share K and V
 //   tile     TileConfig::Rows() rows of a unit; as many as `splits` CTAs share one tile's keys, but for `whole_tiles`
 //            that come before all others and have a CTA each
-//   section  units whose K and V fit in L2 together; a section's tiles run longest first, then the next section's
+//   section  units whose K and V stay in L2 while their tiles run; a section's tiles run longest first, then the next
+//            section's
 //
 //   round    CTAs that the device, or a part of it, takes side by side, the longest first; then those of the next one,
 //            backwards, so that who shares a multiprocessor with a long one, or comes after it, is a short one
@@ -66,7 +67,8 @@ struct FusedProblem {
   Divisor by_group;
   Divisor by_kv_heads;
   Divisor by_splits;
-  Divisor by_units;  // Of a section, if there is only one.
+  Divisor by_section_units;  // units_per_section.
+  Divisor by_section_tiles;  // units_per_section * tiles_per_unit.
   // With x = Q K^T, divided out here because the kernels have no register to spare for it:
   float scale_log2;      // sm_scale * log2(e): a weight is 2^(x * scale_log2 - ...).
   float cap_exponent;    // 2 * scale_log2 / logits_soft_cap; 0: no cap.

@@ -201,6 +201,26 @@ KindAndCut Cheapest(const AttentionProblem& problem, const DeviceLimits& device)
   return best;
 }
 
+int64_t UnitsPerSection(const AttentionProblem& problem, const DeviceLimits& device) {
+  const int64_t units = Units(problem);
+  const int64_t unit_bytes = 2 * problem.kv_len * problem.head_dim * static_cast<int64_t>(SizeOf(problem.dtype));
+  // Half of L2, for the rest holds what is read and written once.
+  const int64_t most = std::max<int64_t>(device.l2_bytes / 2 / std::max<int64_t>(unit_bytes, 1), 1);
+  if (units <= most) return units;
+  // Without a mask no tile has to come before others, but those of a unit beside each other.
+  if (!IsMasked(problem)) return 1;
+  // With one, the last section's tiles end together if there are many of them.
+  constexpr int64_t kMoreSections = 8;
+  const int64_t fewest = CeilDiv(units, most);
+  int64_t best = CeilDiv(units, fewest);
+  const auto last = [units](int64_t per_section) { return (units - 1) % per_section + 1; };
+  for (int64_t sections = fewest + 1; sections <= std::min(2 * fewest, fewest + kMoreSections); ++sections) {
+    const int64_t per_section = CeilDiv(units, sections);
+    if (last(per_section) * best > last(best) * per_section) best = per_section;
+  }
+  return best;
+}
+
 const TunedClass* FindClass(const FusedTuning& tuning, const FusedClass& of) {
   const TunedClass* const tuned = std::find_if(tuning.classes.begin(), tuning.classes.end(),
                                                [&of](const TunedClass& candidate) { return candidate.of() == of; });
@@ -278,10 +298,7 @@ FusedPlan PlanFusedWith(const AttentionProblem& problem, const DeviceLimits& dev
   plan.keys_per_split = static_cast<int32_t>(cut.keys_per_split);
   plan.whole_tiles = static_cast<int32_t>(cut.whole_tiles);
 
-  // Half of L2, for the rest holds what is read and written once.
-  const int64_t unit_bytes = 2 * problem.kv_len * problem.head_dim * static_cast<int64_t>(SizeOf(problem.dtype));
-  plan.units_per_section =
-      static_cast<int32_t>(std::clamp<int64_t>(device.l2_bytes / 2 / std::max<int64_t>(unit_bytes, 1), 1, plan.units));
+  plan.units_per_section = static_cast<int32_t>(UnitsPerSection(problem, device));
   return plan;
 }
 
@@ -317,7 +334,8 @@ FusedProblem DescribeFused(const AttentionProblem& problem, const FusedPlan& pla
   d.by_group = MakeDivisor(plan.group);
   d.by_kv_heads = MakeDivisor(d.num_kv_heads);
   d.by_splits = MakeDivisor(plan.splits);
-  d.by_units = MakeDivisor(plan.units);
+  d.by_section_units = MakeDivisor(plan.units_per_section);
+  d.by_section_tiles = MakeDivisor(plan.units_per_section * plan.tiles_per_unit);
   const AttentionOptions& options = problem.options;
   d.scale_log2 = static_cast<float>(options.sm_scale * std::numbers::log2e);
   const bool capped = options.logits_soft_cap > 0.0F;

@@ -47,14 +47,13 @@ FLASHCORE_DEVICE_OR_TEST TilePlace PlaceOfCta(const FusedProblem& problem, int c
   int first_unit = 0;
   int units = problem.units;
   if (problem.units_per_section < problem.units) {
-    const int section = rank / (problem.units_per_section * problem.tiles_per_unit);
-    first_unit = section * problem.units_per_section;
+    first_unit = Quotient(rank, problem.by_section_tiles) * problem.units_per_section;
     rank -= first_unit * problem.tiles_per_unit;
     const int left = problem.units - first_unit;
     units = left < problem.units_per_section ? left : problem.units_per_section;
   }
   // ...then come the units; then the tiles, the last and longest one first.
-  const int round = units == problem.units ? Quotient(rank, problem.by_units) : rank / units;
+  const int round = units == problem.units_per_section ? Quotient(rank, problem.by_section_units) : rank / units;
   place.unit = first_unit + rank - round * units;
   place.tile = problem.tiles_per_unit - 1 - round;
   return place;

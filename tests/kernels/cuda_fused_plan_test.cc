@@ -266,9 +266,20 @@ TEST(CudaFusedPlanTest, DecodingPacksTheGroupAndSplitsTheKeys) {
   EXPECT_EQ(plan.arrivals(), 8);
 }
 
-TEST(CudaFusedPlanTest, SectionsHoldWhatHalfOfL2Holds) {
-  const FusedPlan plan = PlanFused(Shape(2, 32, 32, 8192, 8192, 64), kH100);
-  EXPECT_EQ(plan.units_per_section, (int64_t{25} << 20) / (int64_t{2} * 8192 * 64 * 2));
+TEST(CudaFusedPlanTest, WhatFitsHalfOfL2IsOneSection) {
+  EXPECT_EQ(PlanFused(Shape(3, 4, 4, 8192, 8192, 64), kH100).units_per_section, 12);
+  EXPECT_EQ(PlanFused(Causal(Shape(3, 4, 4, 8192, 8192, 64)), kH100).units_per_section, 12);
+}
+
+TEST(CudaFusedPlanTest, WithoutAMaskUnitsThatDoNotFitGoOneByOne) {
+  EXPECT_EQ(PlanFused(Shape(2, 32, 32, 8192, 8192, 64), kH100).units_per_section, 1);
+}
+
+TEST(CudaFusedPlanTest, WithAMaskTheLastSectionIsAsFullAsTheOthers) {
+  EXPECT_EQ(PlanFused(Causal(Shape(2, 32, 32, 8192, 8192, 64)), kH100).units_per_section, 8);
+  EXPECT_EQ(PlanFused(Causal(Shape(2, 16, 16, 4096, 4096, 64)), kH100).units_per_section, 16);
+  // 13 make two sections of 7 and 6.
+  EXPECT_EQ(PlanFused(Causal(Shape(1, 13, 13, 8192, 8192, 64)), kH100).units_per_section, 7);
 }
 
 TEST(CudaFusedPlanTest, WhatItCannotRunItSaysSo) {
