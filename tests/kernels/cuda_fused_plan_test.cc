@@ -7,6 +7,7 @@
 
 #include "kernels/attention.h"
 #include "kernels/cuda/fused_plan.h"
+#include "tests/kernels/plan_problems.h"
 
 namespace flashcore::cuda {
 namespace {
@@ -16,21 +17,6 @@ constexpr DeviceLimits kH100 = {
     .multiprocessors = 132, .l2_bytes = int64_t{50} << 20, .shared_bytes_per_sm = int64_t{228} << 10};
 constexpr DeviceLimits kSlice = {
     .multiprocessors = 56, .l2_bytes = int64_t{50} << 20, .shared_bytes_per_sm = int64_t{228} << 10};
-
-AttentionProblem Shape(int64_t batch, int64_t heads, int64_t kv_heads, int64_t q_len, int64_t kv_len,
-                       int64_t head_dim) {
-  AttentionProblem problem;
-  problem.batch = batch;
-  problem.num_qo_heads = heads;
-  problem.num_kv_heads = kv_heads;
-  problem.q_len = q_len;
-  problem.kv_len = kv_len;
-  problem.head_dim = head_dim;
-  problem.options.sm_scale = DefaultScale(head_dim);
-  problem.q_strides = problem.o_strides = StridesBhsd(heads, q_len, head_dim);
-  problem.k_strides = problem.v_strides = StridesBhsd(kv_heads, kv_len, head_dim);
-  return problem;
-}
 
 AttentionProblem Causal(AttentionProblem problem) {
   problem.options.causal = true;

@@ -12,6 +12,7 @@
 #include "kernels/attention.h"
 #include "kernels/cuda/fused_plan.h"
 #include "kernels/cuda/tile_order.h"
+#include "tests/kernels/plan_problems.h"
 
 namespace flashcore::cuda {
 namespace {
@@ -19,24 +20,10 @@ namespace {
 // Half of its L2 holds the keys and values of three units of 512 x 64.
 constexpr DeviceLimits kSmallL2 = {.multiprocessors = 5, .l2_bytes = int64_t{6} * 2 * 512 * 64 * 2};
 
-AttentionProblem Shape(int64_t batch, int64_t heads, int64_t kv_heads, int64_t q_len, int64_t kv_len) {
-  AttentionProblem problem;
-  problem.batch = batch;
-  problem.num_qo_heads = heads;
-  problem.num_kv_heads = kv_heads;
-  problem.q_len = q_len;
-  problem.kv_len = kv_len;
-  problem.head_dim = 64;
-  problem.options.sm_scale = DefaultScale(problem.head_dim);
-  problem.q_strides = problem.o_strides = StridesBhsd(heads, q_len, problem.head_dim);
-  problem.k_strides = problem.v_strides = StridesBhsd(kv_heads, kv_len, problem.head_dim);
-  return problem;
-}
-
 std::vector<AttentionProblem> Problems() {
-  std::vector<AttentionProblem> problems = {Shape(1, 8, 8, 512, 512), Shape(2, 7, 7, 300, 500),
-                                            Shape(1, 12, 4, 77, 515), Shape(3, 5, 1, 1, 2000),
-                                            Shape(1, 1, 1, 1023, 129)};
+  std::vector<AttentionProblem> problems = {Shape(1, 8, 8, 512, 512, 64), Shape(2, 7, 7, 300, 500, 64),
+                                            Shape(1, 12, 4, 77, 515, 64), Shape(3, 5, 1, 1, 2000, 64),
+                                            Shape(1, 1, 1, 1023, 129, 64)};
   const size_t unmasked = problems.size();
   for (size_t i = 0; i < unmasked; ++i) {
     problems.push_back(problems[i]);
