@@ -152,28 +152,15 @@ absl::Status FusedLauncher::LaunchAlike(absl::Span<const Planned> problems, cuda
   }
   const int ctas = batch.first_cta[problems.size()];
   const int grid = GridFor(first.tile(), ctas);
-  batch.round_ctas = RoundCtas(problems, grid, ctas);
+  const bool alike = problems.size() == 1 && !IsMasked(*problems.front().problem);
+  batch.round_ctas = RoundCtas(first.tile(), device_, {.ctas = ctas, .grid = grid, .alike = alike});
   batch.by_round_ctas = MakeDivisor(batch.round_ctas);
   const FusedKernelEntry entry = FindFusedKernel(first.head_dim, first.kind, ElementOf(*problems.front().problem));
   return ToStatus(entry.launch(batch, grid, stream), "launching a fused kernel");
 }
 
 int FusedLauncher::GridFor(const TileConfig& tile, int ctas) const {
-  return grid_ == GridKind::kTiles ? ctas : std::min(ctas, AtOnce(tile));
-}
-
-int FusedLauncher::AtOnce(const TileConfig& tile) const {
-  return device_.multiprocessors * ResidentCtas(tile, device_.shared_bytes_per_sm);
-}
-
-int FusedLauncher::RoundCtas(absl::Span<const Planned> problems, int grid, int ctas) const {
-  // Each CTA of the grid takes one of every round.
-  if (grid < ctas) return grid;
-  // The device hands a CTA to each multiprocessor, then a second one. Of more than it holds at once the next goes where
-  // a place comes free, and longest first is best as it is.
-  const bool alike = problems.size() == 1 && !IsMasked(*problems.front().problem);
-  const bool more = ctas > AtOnce(problems.front().plan.tile());
-  return alike || more ? ctas : device_.multiprocessors;
+  return grid_ == GridKind::kTiles ? ctas : std::min(ctas, CtasAtOnce(tile, device_));
 }
 
 }  // namespace flashcore::cuda

@@ -80,10 +80,6 @@ class FusedLauncher {
 
   absl::Status LaunchAlike(absl::Span<const Planned> problems, cudaStream_t stream);
   int GridFor(const TileConfig& tile, int ctas) const;
-  // CTAs that the device holds.
-  int AtOnce(const TileConfig& tile) const;
-  // FusedBatch::round_ctas.
-  int RoundCtas(absl::Span<const Planned> problems, int grid, int ctas) const;
 
   const DeviceLimits device_;
   const GridKind grid_;

@@ -302,6 +302,19 @@ FusedPlan PlanFusedWith(const AttentionProblem& problem, const DeviceLimits& dev
   return plan;
 }
 
+int CtasAtOnce(const TileConfig& tile, const DeviceLimits& device) {
+  return device.multiprocessors * ResidentCtas(tile, device.shared_bytes_per_sm);
+}
+
+int RoundCtas(const TileConfig& tile, const DeviceLimits& device, const LaunchSize& launch) {
+  // Each CTA of the grid takes one of every round.
+  if (launch.grid < launch.ctas) return launch.grid;
+  // The device hands a CTA to each multiprocessor, then a second one. Of more than it holds at once the next goes where
+  // a place comes free, and longest first is best as it is.
+  const bool more = launch.ctas > CtasAtOnce(tile, device);
+  return launch.alike || more ? launch.ctas : device.multiprocessors;
+}
+
 FusedProblem DescribeFused(const AttentionProblem& problem, const FusedPlan& plan) {
   const auto strides = [](const Strides& s) {
     return FusedStrides{static_cast<int32_t>(s.batch / kVectorElements), static_cast<int32_t>(s.head / kVectorElements),

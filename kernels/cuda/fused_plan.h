@@ -85,6 +85,17 @@ FusedPlan PlanFusedAs(const AttentionProblem& problem, const DeviceLimits& devic
 FusedPlan PlanFused(const AttentionProblem& problem, const DeviceLimits& device,
                     const FusedTuning& tuning = DefaultTuning());
 
+// CTAs that a device holds at once.
+int CtasAtOnce(const TileConfig& tile, const DeviceLimits& device);
+
+struct LaunchSize {
+  int ctas = 0;        // Work for as many...
+  int grid = 0;        // ...is done by as many.
+  bool alike = false;  // All of it takes equally long.
+};
+// FusedBatch::round_ctas: as many as `ctas` where the order is best left as it is.
+int RoundCtas(const TileConfig& tile, const DeviceLimits& device, const LaunchSize& launch);
+
 // The problem as the kernel wants it; `partials` and `arrivals` stay null.
 FusedProblem DescribeFused(const AttentionProblem& problem, const FusedPlan& plan);
 

@@ -268,6 +268,17 @@ TEST(CudaFusedPlanTest, WithAMaskTheLastSectionIsAsFullAsTheOthers) {
   EXPECT_EQ(PlanFused(Causal(Shape(1, 13, 13, 8192, 8192, 64)), kH100).units_per_section, 7);
 }
 
+TEST(CudaFusedPlanTest, OnlyALaunchThatFitsAndIsNotAlikeTurnsByMultiprocessors) {
+  const TileConfig tile = FusedTile(64, TileKind::kWide);
+  const int at_once = CtasAtOnce(tile, kH100);
+  EXPECT_EQ(at_once, 264);
+  EXPECT_EQ(RoundCtas(tile, kH100, {.ctas = at_once, .grid = at_once}), 132);
+  EXPECT_EQ(RoundCtas(tile, kH100, {.ctas = at_once, .grid = at_once, .alike = true}), at_once);
+  EXPECT_EQ(RoundCtas(tile, kH100, {.ctas = at_once + 1, .grid = at_once + 1}), at_once + 1);
+  // Persistent.
+  EXPECT_EQ(RoundCtas(tile, kH100, {.ctas = 1000, .grid = at_once}), at_once);
+}
+
 TEST(CudaFusedPlanTest, WhatItCannotRunItSaysSo) {
   const AttentionProblem good = Shape(1, 2, 2, 16, 16, 64);
   EXPECT_TRUE(FusedSupports(good));

@@ -18,7 +18,9 @@ constexpr cuda::DeviceLimits kL4 = {.multiprocessors = 58, .l2_bytes = int64_t{4
 constexpr cuda::DeviceLimits kTiny = {.multiprocessors = 1, .l2_bytes = int64_t{1} << 17};
 
 cuda::FusedPlan PlanAs(const EmulatedRun& run, const AttentionProblem& problem) {
-  return run.planned ? cuda::PlanFused(problem, kL4) : cuda::PlanFusedWith(problem, kTiny, run.kind, run.splits);
+  if (run.planned) return cuda::PlanFused(problem, kL4);
+  const int64_t tiles = cuda::PlanFusedWith(problem, kTiny, run.kind, 1).tiles();
+  return cuda::PlanFusedWith(problem, kTiny, run.kind, run.splits, run.tail ? tiles / 2 : 0);
 }
 
 absl::Span<const std::byte> BytesOf(const GuardedBuffer& buffer) {
@@ -31,7 +33,8 @@ void PrintTo(const EmulatedRun& run, std::ostream* out) {
   if (run.planned) {
     *out << "as planned";
   } else {
-    *out << "tiles of kind " << static_cast<int>(run.kind) << ", " << run.splits << " splits";
+    *out << "tiles of kind " << static_cast<int>(run.kind) << ", " << run.splits << " splits"
+         << (run.tail ? " of the last" : "");
   }
   *out << (run.grid == cuda::GridKind::kTiles ? ", a CTA each" : ", persistent") << ", order "
        << static_cast<int>(run.order) << " of seed " << kScheduleSeed;

@@ -20,7 +20,8 @@ namespace flashcore::testing {
 struct EmulatedRun {
   cuda::TileKind kind = cuda::TileKind::kWide;
   int64_t splits = 1;
-  bool planned = false;  // As PlanFused has it, for an L4: `kind` and `splits` do not count.
+  bool tail = false;     // Splits only the second half of a problem's tiles.
+  bool planned = false;  // As PlanFused has it, for an L4: what is above does not count.
   cuda::GridKind grid = cuda::GridKind::kTiles;
   emulation::Order order = emulation::Order::kForward;
 };

@@ -85,6 +85,16 @@ TEST_P(FusedEmulationPathsTest, TheSameBitsInEveryOrderAndAlone) {
   }
 }
 
+TEST_P(FusedEmulationPathsTest, TheLastTilesMaySplitAlone) {
+  EmulatedBatch batch = MixedBatch();
+  size_t next = 0;
+  for (EmulatedRun run : EveryTile({2, 3})) {
+    run.tail = true;
+    batch.ExpectCorrect(run);
+    batch.ExpectCorrectAlone(next++ % batch.size(), run);
+  }
+}
+
 // Rows of which one key, early, in the middle or late, has so much larger a logit than the others.
 TEST_P(FusedEmulationPathsTest, PeakedRowsAreRight) {
   struct Peak {
